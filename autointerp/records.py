@@ -1,0 +1,144 @@
+"""The nouns of the project: small frozen records that stages hand to one another through the run directory."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Split = Literal["explain", "score"]
+SPLITS: tuple[Split, Split] = ("explain", "score")  # their index is the int8 that sketches store
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One forward unit: a run of tokens that never crosses a document.
+
+    `id` is a 63-bit hash of document and position, so shards agree on it without talking to each other.
+    """
+
+    id: int
+    document: int
+    split: Split
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """The unit that is shown and judged: the window `start : start + len(tokens)` of a context.
+
+    Windows lie on a fixed grid, so where a feature fires inside one says nothing about how it was chosen.
+    `pieces` are the tokens as text; `activations` are a_i at the same positions, 0 where masked or silent.
+    """
+
+    context: int
+    start: int
+    document: int
+    pieces: tuple[str, ...]
+    activations: tuple[float, ...]
+
+    @property
+    def id(self) -> str:
+        return f"{self.context:016x}.{self.start}"
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An excerpt as evidence about one feature: its stratum, its truth, and how much of the population it stands for.
+
+    `stratum` is bin0, bin1, … (linear activation intervals over (0, max]) or random, near, same_token (silent).
+    `weight` is the share of the firing (or of the silent) population that the item represents; over the items of
+    one feature and split the firing weights add to 1, and so do the silent ones.
+    """
+
+    excerpt: Excerpt
+    stratum: str
+    fires: bool
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known about one feature before anyone explains it. `items` never mixes documents across splits."""
+
+    dictionary: str
+    feature: int
+    max_activation: float
+    items: dict[Split, tuple[Item, ...]]
+    split_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who wrote or judged: the model as requested and as the provider resolved it; code and people have no model."""
+
+    role: str
+    provider: str
+    requested: str
+    resolved: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A sentence about a feature. `text` is empty when there is none, and `reason` then says why."""
+
+    dictionary: str
+    feature: int
+    explainer: str
+    text: str
+    reason: str
+    author: Author | None
+    rubric: str
+    split_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One judge's raw answer about one item. `value` is nan when there is none, and `reason` then says why.
+
+    Kept for ever: every score can be recomputed from verdicts without a model.
+    """
+
+    dictionary: str
+    feature: int
+    question: str
+    control: str
+    explainer: str
+    scorer: str
+    rubric: str
+    item: str
+    stratum: str
+    fires: bool
+    weight: float
+    value: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One number about one feature. `value` is nan when unscored, and `reason` then says why."""
+
+    dictionary: str
+    feature: int
+    metric: str
+    control: str
+    explainer: str
+    scorer: str
+    rubric: str
+    value: float
+    low: float
+    high: float
+    n: int
+    unscored: int
+    reason: str
+    circularity: str
+
+
+UNSCORED = float("nan")
+
+
+def is_scored(value: float) -> bool:
+    return not np.isnan(value)

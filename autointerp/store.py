@@ -1,0 +1,112 @@
+"""The run directory: atomic writes, content hashes, and a manifest that says what every stage was made from."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+
+def digest(path: Path) -> str:
+    """sha256 of a file, or of a folder's files and their names; all of the content, never a sample of it."""
+    if path.is_dir():
+        return digest_of({p.relative_to(path).as_posix(): digest(p) for p in sorted(path.rglob("*")) if p.is_file()})
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def digest_of(value: Any) -> str:
+    """sha256 of a JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False, default=str).encode()).hexdigest()
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place, whole and durable, when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    with atomic(path) as temporary:
+        temporary.write_text(text, "utf-8", newline="")
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]] | pd.DataFrame, schema: pa.Schema | None = None) -> None:
+    """Parquet. A schema keeps the types of an empty table."""
+    if isinstance(rows, pd.DataFrame):
+        table = pa.Table.from_pandas(rows, preserve_index=False)
+    else:
+        table = pa.Table.from_pylist(list(rows), schema=schema)
+    with atomic(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+@dataclass(frozen=True, slots=True)
+class StageRecord:
+    """What a stage read and wrote, by content hash, and what it counted."""
+
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    facts: dict[str, Any]
+    finished: str
+
+
+class RunDirectory:
+    """One run on disk. The manifest is written after a stage's outputs, so a killed stage is simply not there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    def records(self) -> dict[str, StageRecord]:
+        manifest = self.path / "manifest.json"
+        if not manifest.exists():
+            return {}
+        return {
+            name: StageRecord(**record) for name, record in json.loads(manifest.read_text("utf-8"))["stages"].items()
+        }
+
+    def facts(self, stage: str) -> dict[str, Any]:
+        return self.records()[stage].facts
+
+    def stale(self, stage: str, inputs: dict[str, str]) -> str | None:
+        """Why a stage has to run, in words; None when what it would make is already there."""
+        record = self.records().get(stage)
+        if record is None:
+            return "it has not run yet"
+        changed = sorted(k for k in inputs.keys() | record.inputs.keys() if inputs.get(k) != record.inputs.get(k))
+        if changed:
+            return f"{', '.join(changed)} changed"
+        for name, expected in record.outputs.items():
+            path = self.path / name
+            if not path.exists():
+                return f"{name} is missing"
+            if digest(path) != expected:
+                return f"{name} is not what the stage wrote"
+        return None
+
+    def record(self, stage: str, inputs: dict[str, str], outputs: Sequence[Path], facts: dict[str, Any]) -> None:
+        """Note a finished stage."""
+        hashes = {path.relative_to(self.path).as_posix(): digest(path) for path in outputs}
+        finished = datetime.now(UTC).isoformat(timespec="seconds")
+        stages = {name: asdict(record) for name, record in self.records().items()}
+        stages[stage] = asdict(StageRecord(inputs, hashes, facts, finished))
+        write_text(self.path / "manifest.json", json.dumps({"stages": stages}, indent=1, sort_keys=True) + "\n")
