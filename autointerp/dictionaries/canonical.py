@@ -1,0 +1,176 @@
+"""The one form that every dictionary format is read into.
+
+    f = act((normalise(x) - subtract * b_dec) @ W_enc + b_enc)        x_hat = denormalise(f @ W_dec + b_dec)
+
+What is reported of a feature is always the pair *feature vector* d_i = W_dec[i] / |W_dec[i]| and *activation*
+a_i = f_i * |W_dec[i]|, so that no number depends on how a library shares scale between encoder and decoder
+(Templeton et al. 2024, Scaling Monosemanticity).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from autointerp.errors import UserError
+
+CHUNK_BYTES = 256 * 2**20  # no dense [tokens, width] tensor larger than this ever exists
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """Weights in one orientation: W_enc [d_in, width], W_dec [width, d_out], b_enc [width], b_dec [d_out].
+
+    `convention` says in words how the files were read; the report prints it.
+    """
+
+    W_enc: Tensor
+    b_enc: Tensor
+    W_dec: Tensor
+    b_dec: Tensor
+    activation: Literal["relu", "jumprelu", "topk", "gated"]
+    convention: dict[str, str]
+    hook: str = ""
+    expected_l0: float | None = None
+    threshold: Tensor | None = None  # jumprelu [width], kept float32: rounding it flips borderline features
+    k: int | None = None
+    subtract_b_dec: bool = False
+    input_norm: Literal["none", "layer_norm", "constant_norm_rescale"] = "none"
+    W_mag: Tensor | None = (
+        None  # gated: the magnitude path [d_in, width] and its bias [width]; W_enc, b_enc are the gate
+    )
+    b_mag: Tensor | None = None
+    W_skip: Tensor | None = None  # skip transcoders: [d_in, d_out]
+    transcoder: bool = False  # reconstructs another site than the one it reads
+
+    @property
+    def width(self) -> int:
+        return self.W_enc.shape[1]
+
+    @property
+    def d_in(self) -> int:
+        return self.W_enc.shape[0]
+
+    @property
+    def feature_norms(self) -> Tensor:
+        """|W_dec[i]|, shape [width]: a_i = f_i * feature_norms[i]."""
+        norms: Tensor = torch.linalg.vector_norm(self.W_dec, dim=1)
+        return norms
+
+    @property
+    def feature_vectors(self) -> Tensor:
+        """Unit vectors d_i, shape [width, d_out]; a zero row stays zero."""
+        return self.W_dec / self.feature_norms.clamp_min(1e-12)[:, None]
+
+    def to(self, device: torch.device | str) -> "Dictionary":
+        moved: dict[str, Any] = {
+            name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)
+        }
+        return replace(self, **moved)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Raw feature values f [n, width] as the dictionary's own library gives them, for x [n, d_in]."""
+        x = x.to(self.W_enc.dtype)
+        centred = self._normalise(x)[0] - (self.b_dec if self.subtract_b_dec else 0.0)
+        hidden = centred @ self.W_enc + self.b_enc
+        if self.activation == "relu":
+            return hidden.relu()
+        if self.activation == "jumprelu":
+            assert self.threshold is not None
+            return hidden.relu() * (hidden > self.threshold)
+        if self.activation == "gated":
+            assert self.W_mag is not None and self.b_mag is not None
+            return (centred @ self.W_mag + self.b_mag).relu() * (hidden > 0)
+        assert self.k is not None
+        top = hidden.topk(min(self.k, self.width), dim=1)
+        return torch.zeros_like(hidden).scatter_(1, top.indices, top.values.relu())
+
+    def encode_sparse(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The nonzeros of `encode(x)` as (row, feature, value), sorted by row then feature, in bounded memory."""
+        parts = [(rows + start, features, values) for start, (rows, features, values) in self._chunks(x)]
+        if not parts:
+            empty = torch.empty(0, dtype=torch.int64, device=x.device)
+            return empty, empty, torch.empty(0, dtype=self.W_enc.dtype, device=x.device)
+        rows, features, values = zip(*parts, strict=True)
+        return torch.cat(rows), torch.cat(features), torch.cat(values)
+
+    def _chunks(self, x: Tensor) -> Iterator[tuple[int, tuple[Tensor, Tensor, Tensor]]]:
+        size = max(1, CHUNK_BYTES // (4 * self.width))
+        for start in range(0, len(x), size):
+            f = self.encode(x[start : start + size])
+            rows, features = f.nonzero(as_tuple=True)
+            yield start, (rows, features, f[rows, features])
+
+    def decode(self, f: Tensor, x: Tensor | None = None) -> Tensor:
+        """Reconstruction [n, d_out] of f [n, width]; x [n, d_in] where a skip term or input normalisation needs it."""
+        return self._finish(f.to(self.W_dec.dtype) @ self.W_dec, x)
+
+    def decode_sparse(self, rows: Tensor, features: Tensor, values: Tensor, n: int, x: Tensor | None = None) -> Tensor:
+        """`decode` from nonzeros sorted by row, without the dense f: the cost is that of the nonzeros."""
+        offsets = torch.searchsorted(rows.contiguous(), torch.arange(n, device=rows.device))
+        summed = torch.nn.functional.embedding_bag(
+            features, self.W_dec, offsets, mode="sum", per_sample_weights=values.to(self.W_dec.dtype)
+        )
+        return self._finish(summed, x)
+
+    def _normalise(self, x: Tensor) -> tuple[Tensor, Tensor | float, Tensor | float]:
+        """The normalised input and the (shift, scale) that undo it."""
+        if self.input_norm == "layer_norm":
+            shift, scale = x.mean(1, keepdim=True), x.std(1, keepdim=True)
+            return (x - shift) / (scale + 1e-5), shift, scale  # SAELens undoes it without the 1e-5
+        if self.input_norm == "constant_norm_rescale":
+            scale = x.norm(dim=1, keepdim=True) / self.d_in**0.5
+            return x / scale, 0.0, scale
+        return x, 0.0, 1.0
+
+    def _finish(self, summed: Tensor, x: Tensor | None) -> Tensor:
+        if x is None and (self.input_norm != "none" or self.W_skip is not None):
+            raise ValueError(
+                "decode needs x: this dictionary normalises its input or has a skip term, so the reconstruction "
+                "depends on it; call decode(f, x)"
+            )
+        y = summed + self.b_dec
+        if x is not None:
+            x = x.to(self.W_dec.dtype)
+            _, shift, scale = self._normalise(x)
+            y = y * scale + shift
+            if self.W_skip is not None:
+                y = y + x @ self.W_skip
+        return y
+
+
+def check_shapes(dictionary: Dictionary, origin: str) -> Dictionary:
+    """Refuse weights that contradict one another; a transposed matrix shows here unless it is square."""
+    d_in, width = dictionary.W_enc.shape
+    d_out = dictionary.W_dec.shape[1]
+    expected: dict[str, tuple[int, ...]] = {
+        "W_dec": (width, d_out),
+        "b_enc": (width,),
+        "b_dec": (d_out,),
+        "threshold": (width,),
+        "W_mag": (d_in, width),
+        "b_mag": (width,),
+        "W_skip": (d_in, d_out),
+    }
+    for name, shape in expected.items():
+        value = getattr(dictionary, name)
+        if value is not None and tuple(value.shape) != shape:
+            raise UserError(
+                f"you asked for the dictionary {origin}",
+                f"its {name} has shape {list(value.shape)} where W_enc, {[d_in, width]}, asks for {list(shape)}",
+                "check that the files belong together",
+            )
+    if d_out != d_in and not dictionary.transcoder:
+        raise UserError(
+            f"you asked for the dictionary {origin}",
+            f"it reads {d_in} dimensions and writes {d_out}, but does not say it is a transcoder",
+            "check its config",
+        )
+    for name, value in vars(dictionary).items():
+        if isinstance(value, Tensor) and not torch.isfinite(value).all():
+            raise UserError(
+                f"you asked for the dictionary {origin}", f"its {name} holds NaN or infinity", "export it again"
+            )
+    return dictionary
