@@ -1,0 +1,70 @@
+"""Evidence as the later stages read it back: items by feature, the shared pool, and what fires in it."""
+
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from autointerp.records import SPLITS, Evidence, Excerpt, Item, Split
+
+
+class PoolReader:
+    """The windows of pool.parquet, by row. The first belong to `explain`, the others to `score`."""
+
+    def __init__(self, folder: Path) -> None:
+        rows = pq.read_table(folder / "pool.parquet").to_pylist()
+        self.split: list[Split] = [row["split"] for row in rows]
+        self.excerpts = [excerpt_of(row) for row in rows]
+
+    def rows(self, split: Split) -> list[int]:
+        return [row for row, name in enumerate(self.split) if name == split]
+
+
+class DictionaryEvidence:
+    """All evidence of one dictionary.
+
+    `features` is a frame with one row per drawn feature, dead ones among them; `firings` has the columns feature,
+    window (row of the pool), position (within it) and activation.
+    """
+
+    def __init__(self, folder: Path, name: str, split_hash: str) -> None:
+        self.folder, self.name, self.split_hash = folder, name, split_hash
+        self.features: pd.DataFrame = pd.read_parquet(folder / f"{name}.features.parquet")
+
+    @cached_property
+    def alive(self) -> list[int]:
+        """The drawn features that fire, in the order of the draw."""
+        return [int(f) for f in self.features.loc[~self.features["dead"], "feature"]]
+
+    @cached_property
+    def reasons(self) -> dict[int, str]:
+        """Why a feature cannot be scored; empty where it can."""
+        return dict(zip(self.features["feature"].tolist(), self.features["reason"].tolist(), strict=True))
+
+    @cached_property
+    def firings(self) -> pd.DataFrame:
+        return pd.read_parquet(self.folder / f"{self.name}.pool.parquet").set_index("feature").sort_index(kind="stable")
+
+    def firings_of(self, feature: int) -> pd.DataFrame:
+        return self.firings.loc[[feature]] if feature in self.firings.index else self.firings.iloc[:0]
+
+    @cached_property
+    def by_feature(self) -> dict[int, Evidence]:
+        grouped: dict[int, dict[Split, list[Item]]] = {}
+        for row in pq.read_table(self.folder / f"{self.name}.parquet").to_pylist():
+            item = Item(excerpt_of(row), row["stratum"], row["fires"], row["weight"])
+            grouped.setdefault(row["feature"], {split: [] for split in SPLITS})[row["split"]].append(item)
+        maxima = dict(zip(self.features["feature"], self.features["max_activation"], strict=True))
+        return {
+            feature: Evidence(
+                self.name, feature, float(maxima[feature]), {s: tuple(sides[s]) for s in SPLITS}, self.split_hash
+            )
+            for feature, sides in grouped.items()
+        }
+
+
+def excerpt_of(row: dict[str, object]) -> Excerpt:
+    pieces: list[str] = row["pieces"]  # type: ignore[assignment]  # the schema of the parquet file
+    activations = row.get("activations") or [0.0] * len(pieces)
+    return Excerpt(row["context"], row["start"], row["document"], tuple(pieces), tuple(activations))  # type: ignore[arg-type]

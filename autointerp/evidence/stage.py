@@ -1,0 +1,246 @@
+"""From sketches to evidence: draw features, replay the contexts that matter, choose items, write them down."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from autointerp.collect.collector import load_sketch
+from autointerp.errors import UserError
+from autointerp.evidence.draw import Draw, draw
+from autointerp.evidence.replay import Contexts, Firings, Replay
+from autointerp.evidence.selection import (
+    Pool,
+    bin_shares,
+    build_pool,
+    favourite_token,
+    fires_in,
+    firing_items,
+    silent_items,
+    token_counts,
+)
+from autointerp.job import Job
+from autointerp.measure.statistics import token_entropy
+from autointerp.progress import log, progress
+from autointerp.records import SPLITS, Item
+from autointerp.store import digest_of, write_table
+
+NEIGHBOURS = 3  # per feature, by cosine of feature vectors: where near negatives come from
+TOO_FEW_FIRING, TOO_FEW_SILENT = "too few firing excerpts", "too few silent excerpts"
+
+ITEMS = pa.schema(
+    [
+        ("feature", pa.int64()),
+        ("split", pa.string()),
+        ("stratum", pa.string()),
+        ("fires", pa.bool_()),
+        ("weight", pa.float64()),
+        ("context", pa.int64()),
+        ("start", pa.int32()),
+        ("document", pa.int64()),
+        ("pieces", pa.list_(pa.string())),
+        ("activations", pa.list_(pa.float32())),
+    ]
+)
+FEATURES = pa.schema(
+    [
+        ("feature", pa.int64()),
+        ("dead", pa.bool_()),
+        ("selected_by", pa.string()),
+        ("n_fired", pa.int64()),
+        ("density", pa.float64()),
+        ("max_activation", pa.float64()),
+        ("token_entropy", pa.float64()),
+        ("base_rate", pa.float64()),
+        ("neighbours", pa.list_(pa.int64())),
+        ("reason", pa.string()),
+        ("histogram", pa.list_(pa.int64())),
+    ]
+)
+POOL = pa.schema(
+    [
+        ("split", pa.string()),
+        ("context", pa.int64()),
+        ("start", pa.int32()),
+        ("document", pa.int64()),
+        ("pieces", pa.list_(pa.string())),
+    ]
+)
+POOL_FIRINGS = pa.schema(
+    [("feature", pa.int64()), ("window", pa.int32()), ("position", pa.int32()), ("activation", pa.float32())]
+)
+
+
+def inputs(job: Job) -> dict[str, str]:
+    collected = job.directory.records()["collect"]
+    return {
+        "collect": digest_of(collected.outputs),
+        "evidence": digest_of([job.config.evidence.model_dump(), job.config.seed]),
+    }
+
+
+def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
+    """Write evidence/<dictionary>.parquet (items), .features.parquet and .pool.parquet, and the shared pool.parquet."""
+    config, folder = job.config.evidence, job.directory / "evidence"
+    contexts = Contexts(job.directory / "collect" / "contexts.parquet", config.window)
+    pools = [build_pool(contexts, s, config.pool, job.rng("pool", name)) for s, name in enumerate(SPLITS)]
+    if min(map(len, pools)) == 0:
+        raise UserError(
+            f"you asked for excerpts of {config.window} tokens",
+            "no context of one split is that long",
+            "lower evidence.window or give longer documents",
+        )
+    replay = Replay(job, contexts)
+    outputs, draws, disagreements = [folder / "pool.parquet"], {}, {}
+    write_table(outputs[0], pool_rows(contexts, pools), POOL)
+    with progress("choosing evidence", len(job.dictionaries)) as advance:
+        for name in job.dictionaries:
+            tables, drawn, disagreement = evidence_of(job, name, contexts, pools, replay)
+            for suffix, (rows, schema) in tables.items():
+                path = folder / f"{name}{suffix}.parquet"
+                write_table(path, rows, schema)
+                outputs.append(path)
+            draws[name] = {
+                "evaluated": len(drawn.features),
+                "dead_met": len(drawn.dead),
+                "selected_by": drawn.selected_by,
+            }
+            disagreements[name] = disagreement
+            advance(1)
+    log.info("  %s", ", ".join(f"{n}: {d['evaluated']} features" for n, d in draws.items()))
+    return outputs, {"draws": draws, "replay_disagreements": disagreements}
+
+
+def evidence_of(
+    job: Job, name: str, contexts: Contexts, pools: list[Pool], replay: Replay
+) -> tuple[dict[str, tuple[list[dict[str, Any]], pa.Schema]], Draw, int]:
+    """The three tables of one dictionary, its draw, and in how many reservoir entries replay and sketch disagree."""
+    config, dictionary = job.config.evidence, job.dictionaries[name]
+    sketch, _ = load_sketch(job, name)
+    picked = config.picked.get(name, ())
+    stray = [feature for feature in picked if not 0 <= feature < dictionary.width]
+    if stray:
+        raise UserError(
+            f"you picked feature {stray[0]} of {name!r}",
+            f"it has the features 0 to {dictionary.width - 1}",
+            f"correct evidence.picked.{name}",
+        )
+    drawn = draw(sketch.fired.numpy(), config.features, picked, job.rng("draw", name))
+    features = np.array(drawn.features, dtype=np.int64)
+    nearest = neighbours(dictionary.feature_vectors, features)
+
+    kept = [
+        sketch.reservoir(kind, split)[0].numpy()[features]
+        for kind in ("strongest", "uniform", "weighted")
+        for split in (0, 1)
+    ]
+    rows = np.union1d(contexts.rows(np.concatenate(kept)), np.concatenate([pool.row for pool in pools]))
+    firings = replay.firings(name, np.union1d(features, nearest.ravel()), rows)
+
+    items: list[dict[str, Any]] = []
+    summary: list[dict[str, Any]] = []
+    for feature, near in zip(features.tolist(), nearest.tolist(), strict=True):
+        maximum, firing = float(sketch.max[feature]), firings.of(feature)
+        shares = bin_shares(sketch.histogram[feature].numpy(), maximum, config.bins)
+        favourite = favourite_token(contexts, 0, firings, feature)
+        reason = ""
+        for split, split_name in enumerate(SPLITS):
+            rng = job.rng("items", name, feature, split_name)
+            firing_side = firing_items(contexts, config, split, firing, maximum, shares, rng)
+            others = [firings.of(other) for other in near]
+            silent_side = silent_items(contexts, config, pools[split], firing, others, favourite, rng)
+            if len(firing_side) < config.min_firing:
+                reason = reason or TOO_FEW_FIRING
+            elif len(silent_side) < 3:
+                reason = reason or TOO_FEW_SILENT
+            items += [item_row(feature, split_name, item) for item in firing_side + silent_side]
+        summary.append(
+            {
+                "feature": feature,
+                "dead": False,
+                "selected_by": drawn.selected_by,
+                "n_fired": int(sketch.fired[feature]),
+                "density": int(sketch.fired[feature]) / sketch.n_positions,
+                "max_activation": maximum,
+                "token_entropy": token_entropy(token_counts(contexts, firings, feature)),
+                "base_rate": float(fires_in(pools[1], firing, config.window).mean()),
+                "neighbours": near,
+                "reason": reason,
+                "histogram": sketch.histogram[feature].tolist(),
+            }
+        )
+    for feature in drawn.dead:
+        nothing = {
+            "n_fired": 0,
+            "density": 0.0,
+            "max_activation": 0.0,
+            "neighbours": [],
+            "reason": "never fired",
+            "histogram": [],
+        }
+        summary.append({"feature": feature, "dead": True, "selected_by": drawn.selected_by, **nothing})
+    tables = {
+        "": (items, ITEMS),
+        ".features": (summary, FEATURES),
+        ".pool": (pool_firings(pools, firings, features, config.window), POOL_FIRINGS),
+    }
+    return tables, drawn, disagreement(contexts, sketch, features, firings)
+
+
+def neighbours(vectors: torch.Tensor, features: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The nearest other features by cosine, [n, NEIGHBOURS]."""
+    cosine = vectors[features] @ vectors.T
+    cosine[torch.arange(len(features)), torch.from_numpy(features)] = -torch.inf
+    return cosine.topk(min(NEIGHBOURS, vectors.shape[0] - 1), dim=1).indices.numpy()
+
+
+def disagreement(contexts: Contexts, sketch: Any, features: NDArray[np.int64], firings: Firings) -> int:
+    """Strongest contexts in which replay does not find the feature firing (padding, low precision)."""
+    missing = 0
+    for feature in features:
+        row = firings.of(int(feature))[0]
+        fired = {int(i) for i in contexts.id[np.unique(row)]}
+        for split in (0, 1):
+            kept = sketch.reservoir("strongest", split)[0][feature].tolist()
+            missing += sum(identifier not in fired for identifier in kept if identifier >= 0)
+    return missing
+
+
+def item_row(feature: int, split: str, item: Item) -> dict[str, Any]:
+    return {
+        "feature": feature,
+        "split": split,
+        **asdict(item.excerpt),
+        "stratum": item.stratum,
+        "fires": item.fires,
+        "weight": item.weight,
+    }
+
+
+def pool_rows(contexts: Contexts, pools: list[Pool]) -> list[dict[str, Any]]:
+    quiet = np.zeros(contexts.window, dtype=np.float32)
+    return [
+        {"split": split, **asdict(contexts.excerpt(int(r), int(w), quiet))}
+        for split, pool in zip(SPLITS, pools, strict=True)
+        for r, w in zip(pool.row, pool.window, strict=True)
+    ]
+
+
+def pool_firings(pools: list[Pool], firings: Firings, features: NDArray[np.int64], window: int) -> list[dict[str, Any]]:
+    """Every firing of the evaluated features in the pool; `window` is the row of pool.parquet."""
+    number: dict[tuple[int, int], int] = {}
+    for pool in pools:
+        for key in zip(pool.row.tolist(), pool.window.tolist(), strict=True):
+            number[key] = len(number)
+    rows = []
+    for feature in features.tolist():
+        for r, p, a in zip(*(column.tolist() for column in firings.of(feature)), strict=True):
+            if (r, p // window) in number:
+                rows.append(
+                    {"feature": feature, "window": number[r, p // window], "position": p % window, "activation": a}
+                )
+    return rows
