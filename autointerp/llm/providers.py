@@ -1,0 +1,30 @@
+"""Finding the provider that a role names. Plugins and the built-in ones come through the same door."""
+
+import difflib
+from importlib.metadata import entry_points
+
+from autointerp.config import LLMRole
+from autointerp.errors import UserError
+from autointerp.llm.protocol import Provider
+
+GROUP = "autointerp.providers"  # each entry point is a function LLMRole -> Provider
+
+
+def open_provider(role: LLMRole) -> Provider:
+    """The provider for a role. Raises UserError where there is none of that name or it cannot be used."""
+    found = entry_points(group=GROUP)
+    if role.provider not in found.names:
+        nearest = difflib.get_close_matches(role.provider, found.names, 1, 0.0)
+        raise UserError(
+            f"you asked for the provider {role.provider!r}",
+            f"there is none; known are {', '.join(sorted(found.names)) or 'none at all'}",
+            f"write {nearest[0]!r} or install the plugin" if nearest else "install autointerp or the provider's plugin",
+        )
+    try:
+        opener = found[role.provider].load()
+    except ImportError as error:
+        raise UserError(
+            f"you asked for the provider {role.provider!r}", f"it cannot be imported ({error})", "install what it needs"
+        ) from None
+    provider: Provider = opener(role)
+    return provider

@@ -1,0 +1,125 @@
+"""What the HTTP adapters share: which key goes where, connections, and which errors a retry may mend."""
+
+import ipaddress
+import math
+import os
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+import httpx2
+
+from autointerp.config import LLMRole
+from autointerp.errors import UserError
+from autointerp.llm.protocol import TransientError
+
+CONNECT_SECONDS = 10.0
+SHOWN = 300  # characters of a server's message that are repeated to the user
+TOO_LONG = re.compile(r"context (?:length|window|size)|too (?:long|large)|exceed", re.IGNORECASE)
+NO_KEY = "none"  # the SDKs insist on a key where the server does not
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A model on a server. `name` is the provider's in the ledger; `key_source` says in errors whence the key."""
+
+    name: str
+    model: str
+    base_url: str
+    key: str = field(repr=False)
+    key_source: str = "api_key_env"
+
+    @property
+    def host(self) -> str:
+        return public(self.base_url)
+
+    def connection(self, read_seconds: float) -> httpx2.AsyncClient:
+        """A connection pool. Proxies of the environment are ignored on the loopback, where none can be meant."""
+        return httpx2.AsyncClient(
+            trust_env=not is_loopback(self.base_url),
+            timeout=httpx2.Timeout(read_seconds, connect=CONNECT_SECONDS),
+            limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=100),
+            follow_redirects=True,
+        )
+
+    def status_error(
+        self, status: int, message: str, headers: Mapping[str, str], exhausted: bool = False
+    ) -> TransientError | UserError:
+        """The exception for an HTTP status. `exhausted` marks a spent quota, which comes as 429 and never passes."""
+        said = f"{status}: {self.clean(message)}"
+        asked = f"you asked {self.name} for {self.model}"
+        if exhausted or status == 402:
+            return UserError(asked, f"{self.host} says that the quota is spent ({said})", "raise it or wait for it")
+        if status in (408, 409, 429) or status >= 500:
+            return TransientError(f"{self.host} answered {said}", retry_after(headers))
+        if status in (401, 403):
+            return UserError(asked, f"{self.host} refused the key ({said})", f"check the key in {self.key_source}")
+        if status == 404:
+            return UserError(asked, f"{self.host} does not know it ({said})", "check model and base_url")
+        if status == 413 or TOO_LONG.search(message):
+            next_step = "show fewer or shorter excerpts, lower max_tokens, or choose a model with a longer context"
+            return UserError(asked, f"{self.host} found the request too long ({said})", next_step)
+        return UserError(asked, f"{self.host} refused the request ({said})", "check the settings of this role")
+
+    def malformed(self, what: str) -> TransientError:
+        return TransientError(f"{self.host} sent a malformed response: {self.clean(what)}")
+
+    def unreachable(self, error: Exception) -> TransientError:
+        cause = error.__cause__ or error
+        return TransientError(f"{self.host} was not reached ({type(cause).__name__}: {self.clean(str(cause))})")
+
+    def clean(self, message: str) -> str:
+        """A server's message on one line, short, and without the key, which some servers repeat."""
+        line = " ".join(message.replace(self.key, "[key]").split() if self.key != NO_KEY else message.split())
+        return line if len(line) <= SHOWN else f"{line[:SHOWN]}…"
+
+
+def endpoint(role: LLMRole, home: str, variable: str) -> Endpoint:
+    """Where a role's requests go and with which key.
+
+    The provider's own variable is read for its own server only: a key goes elsewhere when `api_key_env` says so.
+    Raises UserError where the named variable is empty.
+    """
+    name = role.api_key_env or ("" if role.base_url else variable)
+    key = os.environ.get(name, "") if name else NO_KEY
+    if not key:
+        raise UserError(
+            f"you asked {role.provider} for {role.model}",
+            f"the variable {name} holds no key",
+            f"set {name}, or name another variable in api_key_env",
+        )
+    # two servers may serve different weights under one model name, so the ledger must tell them apart
+    provider = f"{role.provider}@{public(role.base_url)}" if role.base_url else role.provider
+    return Endpoint(provider, role.model, role.base_url or home, key, name or "api_key_env")
+
+
+def public(base_url: str) -> str:
+    """Host, port and path of an address, without the credentials that it may hold."""
+    parts = urlsplit(base_url)
+    return f"{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
+
+
+def is_loopback(base_url: str) -> bool:
+    host = urlsplit(base_url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the server asks to wait, from retry-after-ms or retry-after (seconds or an HTTP date)."""
+    for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers.get(name, "")) * unit
+        except ValueError:
+            continue
+        if math.isfinite(seconds):
+            return max(0.0, seconds)
+    try:
+        return max(0.0, parsedate_to_datetime(headers.get("retry-after", "")).timestamp() - time.time())
+    except (ValueError, TypeError):
+        return None
