@@ -1,0 +1,126 @@
+"""The explainer without a model: the words that firings are associated with, as a sentence.
+
+Association is the log-odds ratio with an informative Dirichlet prior (Monroe, Colaresi and Quinn 2008, Fightin' Words),
+of words at firings against all words of the pool. The prior is the pool's own word distribution, so a rare word needs
+more than one firing to stand out.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from autointerp.records import Excerpt
+
+PRIOR_WORDS = 500.0  # the prior weighs as much as this many words
+MIN_Z = 1.96
+MAX_SHARE = 0.2  # a word in more of the background's excerpts than this says nothing of the text around a firing
+MIN_EXCERPTS = 2  # a word seen in one excerpt alone says nothing about the next
+NAMES = {"\n": "line breaks", ",": "commas", ".": "full stops", "(": "opening brackets", ")": "closing brackets"}
+
+
+@dataclass(frozen=True, slots=True)
+class Associations:
+    """Words with their z-scores, strongest first: `on` a firing, `before` one, and `near` one in the same excerpt."""
+
+    on: tuple[tuple[str, float], ...]
+    before: tuple[tuple[str, float], ...]
+    near: tuple[tuple[str, float], ...]
+
+
+def words(excerpt: Excerpt) -> list[tuple[str, float]]:
+    """The words, marks and line breaks of an excerpt in order, each with the largest activation on it."""
+    ends = np.cumsum([len(piece) for piece in excerpt.pieces])
+    found = []
+    for match in re.finditer(r"\w+(?:['’-]\w+)*|\n|[^\w\s]", excerpt.text):
+        start, stop = match.span()
+        first = int(np.searchsorted(ends, start, side="right"))
+        # A token that is the rest of a character has no text of its own and belongs to the word before it.
+        last = int(max(np.searchsorted(ends, stop - 1, side="right"), np.searchsorted(ends, stop, side="right") - 1))
+        found.append((match[0].lower(), max(excerpt.activations[first : last + 1])))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """What a corpus holds anyway: each word's occurrences, the excerpts that hold it, and the common words."""
+
+    occurrences: Counter[str]
+    excerpts: Counter[str]
+    common: frozenset[str]
+
+    @classmethod
+    def of(cls, excerpts: Sequence[Excerpt]) -> "Background":
+        found = [[word for word, _ in words(excerpt)] for excerpt in excerpts]
+        holding = Counter(word for sequence in found for word in set(sequence))
+        common = frozenset(word for word, n in holding.items() if n > MAX_SHARE * len(found))
+        return cls(Counter(word for sequence in found for word in sequence), holding, common)
+
+
+def log_odds(observed: Counter[str], background: Counter[str]) -> list[tuple[str, float]]:
+    """z-scores of observed words against the background, largest first; ties by word."""
+    n_observed, n_background = sum(observed.values()), sum(background.values())
+    if not n_observed or not n_background:
+        return []
+    found = []
+    for word, y in observed.items():
+        prior = PRIOR_WORDS * max(background[word], 0.5) / n_background
+        ours, theirs = y + prior, background[word] + prior
+        difference = np.log(ours / max(n_observed + PRIOR_WORDS - ours, 1e-9)) - np.log(
+            theirs / max(n_background + PRIOR_WORDS - theirs, 1e-9)
+        )
+        found.append((word, float(difference / np.sqrt(1 / ours + 1 / theirs))))
+    return sorted(found, key=lambda pair: (-pair[1], pair[0]))
+
+
+def associate(firing: Sequence[Excerpt], background: Background, maximum: float) -> Associations:
+    """What goes with the firings. A firing counts by its activation / maximum, so strong ones say more."""
+    on: Counter[str] = Counter()
+    before: Counter[str] = Counter()
+    near: Counter[str] = Counter()
+    held: Counter[str] = Counter()
+    for excerpt in firing:
+        sequence = words(excerpt)
+        for at, (word, activation) in enumerate(sequence):
+            if activation > 0:
+                on[word] += activation / maximum  # type: ignore[assignment]  # Counter is typed for whole counts
+                if at:
+                    before[sequence[at - 1][0]] += activation / maximum  # type: ignore[assignment]
+        held.update({word for word, _ in sequence})
+        near.update({word for word, activation in sequence if activation == 0 and word.isalpha()})
+    often = {word for word, n in held.items() if n >= min(MIN_EXCERPTS, len(firing))}
+
+    def ranked(observed: Counter[str], against: Counter[str]) -> tuple[tuple[str, float], ...]:
+        return tuple((word, z) for word, z in log_odds(observed, against) if word in often)
+
+    on_words = ranked(on, background.occurrences)
+    strong = {word for word, _ in on_words[:10]}
+    return Associations(
+        on=on_words,
+        before=ranked(before, background.occurrences),
+        near=tuple(
+            (word, z) for word, z in ranked(near, background.excerpts) if word not in strong | background.common
+        ),
+    )
+
+
+def sentence(found: Associations, n_words: int) -> str:
+    """The associations in words; empty when nothing stands out."""
+    on = [word for word, z in found.on if z > MIN_Z][:n_words]
+    near = [word for word, z in found.near if z > MIN_Z][:n_words]
+    before = [word for word, z in found.before if z > 2 * MIN_Z and word not in on][:2]
+    parts = []
+    if on:
+        parts.append(listed(on))
+    if before:
+        parts.append(f"after {listed(before)}")
+    if near:
+        parts.append(f"in text with {listed(near)}")
+    text = ", ".join(parts)
+    return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def listed(found: Sequence[str]) -> str:
+    return ", ".join(NAMES.get(word, f"“{word}”") for word in found)

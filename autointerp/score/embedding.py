@@ -1,0 +1,55 @@
+"""A text encoder as a judge: how close is an excerpt to the explanation?"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import AutoModel, AutoTokenizer
+
+from autointerp import assets
+from autointerp.config import EmbeddingScorer
+from autointerp.errors import UserError
+from autointerp.progress import progress
+from autointerp.subjects.text import choose_device
+
+MAX_TOKENS = 128
+
+
+class Embedder:
+    """Mean-pooled, normalised sentence vectors, as the sentence-transformers models were trained to be read."""
+
+    def __init__(self, role: EmbeddingScorer) -> None:
+        source = str(assets.locate(role.model) or role.model)
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(source)
+            self.device = choose_device("auto")
+            self.model = AutoModel.from_pretrained(source, dtype=torch.float32).eval().to(self.device)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"you asked for the encoder {role.model!r}",
+                f"transformers cannot load it ({str(error).strip().splitlines()[0]})",
+                "give a folder, package:NAME/PATH, or a hub id while online",
+            ) from None
+        self.batch_size = role.batch_size
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Unit vectors [n, d]. Texts are batched by length, so that little is spent on padding."""
+        order = sorted(range(len(texts)), key=lambda i: (len(texts[i]), texts[i]))
+        vectors: list[NDArray[np.float32]] = []
+        with torch.inference_mode(), progress("embedding texts", len(texts)) as advance:
+            for start in range(0, len(order), self.batch_size):
+                batch = [texts[i] for i in order[start : start + self.batch_size]]
+                tokens = self.tokenizer(
+                    batch, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
+                )
+                tokens = tokens.to(self.device)
+                hidden = self.model(**tokens).last_hidden_state
+                mask = tokens["attention_mask"][..., None]
+                pooled = (hidden * mask).sum(1) / mask.sum(1)
+                vectors.append(torch.nn.functional.normalize(pooled, dim=1).cpu().numpy())
+                advance(len(batch))
+        found = np.empty((len(texts), vectors[0].shape[1] if vectors else 0), dtype=np.float32)
+        if vectors:
+            found[order] = np.concatenate(vectors)
+        return found
