@@ -1,0 +1,221 @@
+"""What a report is made of: the frames that become CSV files, and the little that stands on the page beside them.
+
+Every number on the page is looked up in `dictionaries` or `scores`, the two long frames of the CSV contract, so
+the page cannot say something else than the files next to it. In both, `n` is how many entered the value and
+`unscored` is how many could not; their sum is how many were asked.
+"""
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+HAND_PICKED = "hand-picked"  # the value of features.selected_by that is not a draw
+GRADES = "ABCDE"
+MEANING = {
+    "A": "anchored: no model wrote, chose or judged it",
+    "B": "different, known lineages",
+    "C": "a shared developer or family, or a lineage that is unknown",
+    "D": "one model in two roles",
+    "E": "the subject grades itself",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """One number of the page with its interval. `value` is nan when it is unscored; `low`, `high` may be nan alone."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    unscored: int
+    grade: str
+
+    @property
+    def scored(self) -> bool:
+        return not math.isnan(self.value)
+
+    @property
+    def bounded(self) -> bool:
+        return self.scored and not math.isnan(self.low) and not math.isnan(self.high)
+
+    @property
+    def asked(self) -> int:
+        return self.n + self.unscored
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """Who explained and who judged, the circularity grade of the two, and for how many features."""
+
+    explainer: str
+    scorer: str
+    grade: str
+    n_features: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What was read and what was left out. `masked` counts positions by reason; `split_documents` by split."""
+
+    documents: int
+    contexts: int
+    tokens: int
+    positions: int
+    masked: dict[str, int]
+    dropped_tails: int
+    excluded_documents: int
+    split_documents: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class DictionaryNote:
+    """How a dictionary was read: `convention` holds format, activation, hook, path, hash … in words."""
+
+    width: int
+    n_dead: int
+    convention: dict[str, str]
+
+    @property
+    def n_alive(self) -> int:
+        return self.width - self.n_dead
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One excerpt of the score split on a feature page, with the activation interval that it was drawn for."""
+
+    stratum: str
+    low: float
+    high: float
+    pieces: tuple[str, ...]
+    activations: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureEvidence:
+    """What a feature page shows. `histogram[i]` counts activations between `edges[i]` and `edges[i + 1]`."""
+
+    passages: tuple[Passage, ...] = ()
+    histogram: tuple[int, ...] = ()
+    edges: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings that give the numbers their meaning, and the gate that the run had to pass."""
+
+    prevalence: float
+    retrieved: int
+    resamples: int
+    worst: str = "B"
+    allow: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """Everything that the page says, and nothing else: two equal reports render to equal bytes."""
+
+    name: str
+    generated: str
+    version: str
+    subject: str
+    hooks: tuple[str, ...]
+    seed: int
+    command: str
+    counts: Counts
+    settings: Settings
+    dictionaries: pd.DataFrame
+    features: pd.DataFrame
+    scores: pd.DataFrame
+    roles: pd.DataFrame
+    costs: pd.DataFrame
+    arms: tuple[Arm, ...]
+    notes: dict[str, DictionaryNote]
+    unscored: pd.DataFrame
+    evidence: dict[tuple[str, int], FeatureEvidence] = field(default_factory=dict)
+    config: str = ""
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Dictionaries, smallest first: the order of every table."""
+        return tuple(sorted(self.notes, key=lambda name: (self.notes[name].width, name)))
+
+    @cached_property
+    def estimates(self) -> dict[tuple[str, str, str, str, str], Estimate]:
+        """Dictionary-level numbers by (dictionary, metric, control, explainer, scorer)."""
+        frame = self.dictionaries
+        keys = [texts(frame, name) for name in ("dictionary", "metric", "control", "explainer", "scorer")]
+        values = [numbers(frame, name) for name in ("value", "low", "high")]
+        totals = [[0 if math.isnan(x) else int(x) for x in numbers(frame, name)] for name in ("n", "unscored")]
+        rows = zip(zip(*keys, strict=True), *values, *totals, texts(frame, "circularity"), strict=True)
+        return {(d, m, c or "none", e, s): Estimate(*rest) for (d, m, c, e, s), *rest in rows}
+
+    def estimate(self, dictionary: str, metric: str, arm: Arm | None = None, control: str = "none") -> Estimate | None:
+        """The number of an arm, or one that belongs to none; None where the run did not ask for it."""
+        anchored = self.estimates.get((dictionary, metric, control, "", ""))
+        return (
+            self.estimates.get((dictionary, metric, control, arm.explainer, arm.scorer), anchored) if arm else anchored
+        )
+
+    @cached_property
+    def metrics(self) -> tuple[tuple[str, bool], ...]:
+        """Metrics in the order of the frame, each with whether it belongs to an arm."""
+        return tuple(
+            dict.fromkeys((metric, bool(explainer or scorer)) for _, metric, _, explainer, scorer in self.estimates)
+        )
+
+    @cached_property
+    def headline(self) -> Arm | None:
+        """The arm that the first sentence speaks of: the best grade, then the most features, then the first named."""
+        scored = [arm for arm in self.arms if self.has("detection.ap", arm)] or list(self.arms)
+        return min(scored, key=lambda arm: (arm.grade, -arm.n_features), default=None)
+
+    def has(self, metric: str, arm: Arm | None) -> bool:
+        found = (self.estimate(name, metric, arm) for name in self.names)
+        return any(estimate is not None and estimate.scored for estimate in found)
+
+    def arm_with(self, metric: str) -> Arm | None:
+        """The headline arm if it has the metric, otherwise the best graded one that does."""
+        arms = sorted(self.arms, key=lambda arm: (arm is not self.headline, arm.grade))
+        return next((arm for arm in arms if self.has(metric, arm)), None)
+
+    @cached_property
+    def evaluated(self) -> dict[str, int]:
+        """Alive features that were drawn or picked, per dictionary."""
+        alive = [not flag for flag in flags(self.features, "dead")]
+        kept = self.features[alive].drop_duplicates(["dictionary", "feature"])
+        return {name: int((kept["dictionary"].astype(str) == name).sum()) for name in self.names}
+
+    @cached_property
+    def picked(self) -> int:
+        """How many features were chosen by hand."""
+        chosen = self.features[[text == HAND_PICKED for text in texts(self.features, "selected_by")]]
+        return len(chosen.drop_duplicates(["dictionary", "feature"]))
+
+
+def texts(frame: pd.DataFrame, column: str) -> list[str]:
+    """A column as strings, undoing what a CSV reader does: nan was an empty string, and 2.0 in such a column was 2."""
+    empty = frame[column].isna().tolist()
+    return ["" if nothing else worded(cell) for nothing, cell in zip(empty, frame[column].tolist(), strict=True)]
+
+
+def worded(cell: Any) -> str:
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
+
+
+def numbers(frame: pd.DataFrame, column: str) -> list[float]:
+    """A column as floats, empty cells as nan."""
+    return [float(cell) for cell in pd.to_numeric(frame[column], errors="coerce").tolist()]
+
+
+def flags(frame: pd.DataFrame, column: str) -> list[bool]:
+    """A column as booleans, whether it holds them or a CSV's words for them."""
+    return [truth(cell) for cell in frame[column].tolist()]
+
+
+def truth(cell: Any) -> bool:
+    return False if pd.isna(cell) else str(cell).lower() in ("true", "1", "1.0", "yes")

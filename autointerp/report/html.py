@@ -1,0 +1,87 @@
+"""One HTML file that holds the whole report and asks the network for nothing.
+
+Names, explanations and corpus text are hostile: templates escape everything, the script writes text and never
+markup, and a content security policy allows exactly this page's own style and script, named by their hashes.
+"""
+
+import base64
+import hashlib
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from autointerp import assets
+from autointerp.report import methods, payload, plots, sentences, tables, wording
+from autointerp.report.data import GRADES, MEANING, Report
+
+
+def render(report: Report) -> str:
+    """The page. Equal reports give equal bytes."""
+    style, script = ((assets.templates() / name).read_text("utf-8") for name in ("report.css", "report.js"))
+    page = (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            report=report,
+            style=Markup(style),  # our own file, not data
+            script=Markup(script),
+            policy=policy(style, script),
+            blocks=payload.blocks(report),
+            **content(report),
+        )
+    )
+    return page.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate in a name cannot be written to a file
+
+
+def policy(style: str, script: str) -> str:
+    """Nothing may load, connect or run except the style and the script whose hashes stand here."""
+    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
+    allowed = f"style-src 'sha256-{digests[0]}'; script-src 'sha256-{digests[1]}'; img-src data:"
+    return f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
+
+
+def content(report: Report) -> dict[str, Any]:
+    """What the partial templates show, computed here so that they hold no arithmetic."""
+    return {
+        "lead": sentences.together([sentences.headline(report), sentences.growth(report)]),
+        "second": sentences.floor(report),
+        "approvals": sentences.self_graded(report),
+        "distrust": sentences.distrust(report),
+        "selection": sentences.selection(report),
+        "dead_note": sentences.dead_note(report),
+        "unscored_note": sentences.unscored_note(report),
+        "chains": tables.chains(report),
+        "by_grade": tables.by_grade(report),
+        "main": tables.main_table(report),
+        "anchors": tables.anchor_table(report),
+        "others": tables.other_table(report),
+        "chance_at": plots.chance_at(report),
+        "panels": plots.panels(report),
+        "roles": tables.cells(report.roles),
+        "costs": tables.cells(report.costs),
+        "reasons": tables.cells(report.unscored),
+        "facts": tables.facts(report),
+        "limits": methods.limits(report),
+        "definitions": methods.definitions(report),
+        "metrics": payload.listed_metrics(report),
+        "GRADES": GRADES,
+        "MEANING": MEANING,
+    }
+
+
+def environment() -> Environment:
+    """Escaping is on for every template, whatever its name; an undefined name is an error, not a blank."""
+    made = Environment(
+        loader=FileSystemLoader(assets.templates()),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: wording.visible(value) if type(value) is str else value,
+    )
+    words = ("count", "decimal", "signed", "interval", "percent", "label", "model_name", "plural")
+    made.filters |= {name: getattr(wording, name) for name in words}
+    made.globals["strip_width"] = plots.STRIP_WIDTH
+    made.globals["panel_size"] = (plots.PANEL_WIDTH, plots.PANEL_HEIGHT, plots.LEFT, plots.RIGHT, plots.BOTTOM)
+    return made

@@ -1,0 +1,218 @@
+"""What the page carries for its feature browser: packed, because most readers open a handful of features.
+
+Each block is JSON, gzipped and in base64, in a script element of its own that the browser never runs. Base64 has no
+character that means anything to HTML, so no text of the corpus can leave its block. The list of features is one
+block; scores and evidence come in blocks of CHUNK features, of which a reader unpacks the one he asked for.
+"""
+
+import base64
+import gzip
+import json
+import math
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from autointerp.report.data import MEANING, FeatureEvidence, Passage, Report, flags, numbers, texts
+from autointerp.report.plots import domain
+from autointerp.report.wording import visible
+
+CHUNK = 200
+FIXED = (
+    "dictionary", "feature", "dead", "n_fired", "density", "max_activation", "selected_by", "explainer", "explanation",
+    "scorer", "circularity",
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Vocabulary:
+    """Numbers for values that repeat."""
+
+    places: dict[Hashable, int] = field(default_factory=dict)
+
+    def index(self, value: Hashable) -> int:
+        return self.places.setdefault(value, len(self.places))
+
+    def indices(self, values: Iterable[Hashable]) -> list[int]:
+        return [self.index(value) for value in values]
+
+    def values(self) -> list[Any]:
+        return list(self.places)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One script element: its id and its packed content."""
+
+    id: str
+    content: str
+
+
+@dataclass(slots=True)
+class Words:
+    """Every string that scores refer to by number."""
+
+    metrics: Vocabulary = field(default_factory=Vocabulary)
+    controls: Vocabulary = field(default_factory=Vocabulary)
+    explainers: Vocabulary = field(default_factory=Vocabulary)
+    scorers: Vocabulary = field(default_factory=Vocabulary)
+    rubrics: Vocabulary = field(default_factory=Vocabulary)
+    reasons: Vocabulary = field(default_factory=Vocabulary)
+
+    def values(self) -> dict[str, list[Any]]:
+        return {name: getattr(self, name).values() for name in self.__slots__}
+
+
+ScoreRow = list[Any]  # metric, control, explainer, scorer, rubric, value, low, high, n, unscored, reason, grade
+
+
+def pack(identifier: str, content: Any) -> Block:
+    """No timestamp goes in: equal reports are equal bytes."""
+    text = visible(json.dumps(content, allow_nan=False, separators=(",", ":"), ensure_ascii=False))
+    raw = text.encode("utf-8", "replace")
+    return Block(identifier, base64.b64encode(gzip.compress(raw, 6, mtime=0)).decode("ascii"))
+
+
+def short(value: float) -> float | int | None:
+    """Four significant digits, which is more than any of these numbers knows; None where there is no number."""
+    if not math.isfinite(value):
+        return None
+    rounded = float(f"{value:.4g}")
+    return int(rounded) if rounded.is_integer() else rounded
+
+
+def blocks(report: Report) -> tuple[Block, ...]:
+    """The list of features first, then the chunks that feature pages are drawn from."""
+    words = Words()
+    scores = score_rows(report, words)
+    keys = feature_keys(report, scores)
+    chunks = [keys[start : start + CHUNK] for start in range(0, len(keys), CHUNK)]
+    packed = [pack(f"features-{i}", chunk_content(report, chunk, scores)) for i, chunk in enumerate(chunks)]
+    places = {key: i // CHUNK for i, key in enumerate(keys)}
+    return (pack("index", index_content(report, scores, words, places)), *packed)
+
+
+def score_rows(report: Report, words: Words) -> dict[tuple[str, int], list[ScoreRow]]:
+    """scores.csv by feature."""
+    frame = report.scores
+    named = [
+        vocabulary.indices(texts(frame, column))
+        for column, vocabulary in (
+            ("metric", words.metrics), ("control", words.controls), ("explainer", words.explainers),
+            ("scorer", words.scorers), ("rubric", words.rubrics),
+        )
+    ]  # fmt: skip
+    measured = [[short(x) for x in numbers(frame, column)] for column in ("value", "low", "high", "n", "unscored")]
+    reasons = words.reasons.indices(texts(frame, "unscored_reason"))
+    rows: dict[tuple[str, int], list[ScoreRow]] = {}
+    keys = zip(texts(frame, "dictionary"), (int(x) for x in frame["feature"].tolist()), strict=True)
+    for key, *row in zip(keys, *named, *measured, reasons, texts(frame, "circularity"), strict=True):
+        rows.setdefault(key, []).append(row)
+    return rows
+
+
+def feature_keys(report: Report, scores: dict[tuple[str, int], list[ScoreRow]]) -> list[tuple[str, int]]:
+    """Every feature of which the page knows something, in the order of the list."""
+    listed = zip(
+        texts(report.features, "dictionary"), (int(x) for x in report.features["feature"].tolist()), strict=True
+    )
+    return list(dict.fromkeys([*listed, *scores, *report.evidence]))
+
+
+def index_content(
+    report: Report, scores: dict[tuple[str, int], list[ScoreRow]], words: Words, places: dict[tuple[str, int], int]
+) -> dict[str, Any]:
+    """Columns of the feature browser, and the words that every block refers to."""
+    frame = report.features
+    dictionaries, selections = Vocabulary(), Vocabulary()
+    dictionaries.indices(report.names)
+    features = [int(x) for x in frame["feature"].tolist()]
+    names = texts(frame, "dictionary")
+    columns = {
+        "dictionary": dictionaries.indices(names),
+        "feature": features,
+        "dead": [int(flag) for flag in flags(frame, "dead")],
+        "fired": [short(x) for x in numbers(frame, "n_fired")],
+        "density": [short(x) for x in numbers(frame, "density")],
+        "max": [short(x) for x in numbers(frame, "max_activation")],
+        "selection": selections.indices(texts(frame, "selected_by")),
+        "explainer": words.explainers.indices(texts(frame, "explainer")),
+        "scorer": words.scorers.indices(texts(frame, "scorer")),
+        "text": texts(frame, "explanation"),
+        "grade": texts(frame, "circularity"),
+        "chunk": [places[key] for key in zip(names, features, strict=True)],
+    }
+    shown = {metric: shown_metric(report, metric, scores, words) for metric in listed_metrics(report)}
+    return {
+        "columns": columns,
+        "shown": shown,
+        "domains": {metric: domain(metric) for metric in words.metrics.values()},
+        "dictionaries": [dictionary_facts(report, name) for name in dictionaries.values()],
+        "selections": selections.values(),
+        "documents": report.counts.documents,
+        "meaning": MEANING,
+        **words.values(),
+    }
+
+
+def dictionary_facts(report: Report, name: str) -> dict[str, Any]:
+    return {"name": name, "width": report.notes[name].width if name in report.notes else None}
+
+
+def listed_metrics(report: Report) -> list[str]:
+    """Metrics that the list can show and sort by; detection.ap first, because it is the primary one."""
+    metrics = [str(name) for name in report.features.columns if name not in FIXED]
+    return sorted(metrics, key=lambda name: name != "detection.ap")
+
+
+def shown_metric(
+    report: Report, metric: str, scores: dict[tuple[str, int], list[ScoreRow]], words: Words
+) -> dict[str, list[Any]]:
+    """One metric for every row of the list: value, interval, shuffled control, grade and the reason for no value."""
+    frame = report.features
+    columns: dict[str, list[Any]] = {name: [] for name in ("value", "low", "high", "shuffled", "reason", "grade")}
+    wanted = words.metrics.index(metric)
+    none, shuffled = words.controls.index("none"), words.controls.index("shuffled")
+    rows = zip(
+        texts(frame, "dictionary"), (int(x) for x in frame["feature"].tolist()), texts(frame, "explainer"),
+        texts(frame, "scorer"), numbers(frame, metric), strict=True,
+    )  # fmt: skip
+    for name, feature, explainer, scorer, value in rows:
+        arms = [
+            (words.explainers.index(explainer), words.scorers.index(scorer)),
+            (words.explainers.index(""), words.scorers.index("")),
+        ]
+        found = {
+            row[1]: row for row in scores.get((name, feature), ()) if row[0] == wanted and (row[2], row[3]) in arms
+        }
+        row, control = found.get(none), found.get(shuffled)
+        columns["value"].append(short(value))
+        columns["low"].append(row[6] if row else None)
+        columns["high"].append(row[7] if row else None)
+        columns["shuffled"].append(control[5] if control else None)
+        columns["reason"].append(row[10] if row else words.reasons.index(""))
+        columns["grade"].append(row[11] if row else "")
+    return columns
+
+
+def chunk_content(
+    report: Report, keys: list[tuple[str, int]], scores: dict[tuple[str, int], list[ScoreRow]]
+) -> dict[str, Any]:
+    """Scores and evidence of some features. Excerpts that features share are stored once."""
+    pieces, edges = Vocabulary(), Vocabulary()
+    features = {}
+    for key in keys:
+        evidence = report.evidence.get(key, FeatureEvidence())
+        features[f"{key[0]}/{key[1]}"] = {
+            "scores": scores.get(key, []),
+            "passages": [[item.stratum, short(item.low), short(item.high), pieces.index(item.pieces), sparse(item)]
+                         for item in evidence.passages],
+            "histogram": list(evidence.histogram),
+            "edges": edges.index(tuple(short(x) for x in evidence.edges)),
+        }  # fmt: skip
+    return {"features": features, "pieces": pieces.values(), "edges": edges.values()}
+
+
+def sparse(passage: Passage) -> list[float | int | None]:
+    """place, value, place, value …: a feature is silent on most tokens."""
+    return [x for i, value in enumerate(passage.activations) if value > 0 for x in (i, short(value))]

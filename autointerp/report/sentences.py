@@ -1,0 +1,490 @@
+"""Sentences of the page, made from its numbers: pure functions, so that every branch can be tested.
+
+A sentence claims a difference only where its whole interval lies on one side of 0, and says "not measurably"
+otherwise: an interval around 0 is no proof of equality.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from autointerp.report.data import Arm, Estimate, Report, flags, numbers, texts
+from autointerp.report.wording import count, decimal, interval, listing, model_name, percent, plural, signed
+
+Sign = Literal["above", "below", "undecided", "unscored"]
+FEW = 30  # below this many features a bootstrap interval is too narrow
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """Text in parts, some of them strong, and the circularity grades of the numbers in it."""
+
+    parts: tuple[tuple[str, bool], ...]
+    grades: tuple[str, ...] = ()
+
+    @property
+    def plain(self) -> str:
+        return "".join(text for text, _ in self.parts)
+
+
+def say(*parts: str | tuple[str], grades: tuple[str, ...] = ()) -> Sentence:
+    """Strings are plain; a string in a 1-tuple is strong."""
+    return Sentence(
+        tuple((part, False) if isinstance(part, str) else (part[0], True) for part in parts),
+        tuple(sorted({grade for grade in grades if grade})),
+    )
+
+
+def together(sentences: Iterable[Sentence | None]) -> Sentence:
+    """One paragraph, whose grades stand once at its end."""
+    kept = [sentence for sentence in sentences if sentence]
+    parts = [part for i, sentence in enumerate(kept) for part in ((((" ", False),) if i else ()) + sentence.parts)]
+    return Sentence(tuple(parts), tuple(sorted({grade for sentence in kept for grade in sentence.grades})))
+
+
+def sign(estimate: Estimate | None) -> Sign:
+    """On which side of 0 the whole interval lies. Without an interval nothing is decided."""
+    if estimate is None or not estimate.scored:
+        return "unscored"
+    if not estimate.bounded:
+        return "undecided"
+    return "above" if estimate.low > 0 else "below" if estimate.high < 0 else "undecided"
+
+
+def difference(larger: Estimate, smaller: Estimate) -> Estimate:
+    """Of two independent samples of features, with an interval by adding the one-sided margins in squares (MOVER)."""
+    value = larger.value - smaller.value
+    down = math.hypot(larger.value - larger.low, smaller.high - smaller.value)
+    up = math.hypot(larger.high - larger.value, smaller.value - smaller.low)
+    return Estimate(value, value - down, value + up, larger.n + smaller.n, 0, max(larger.grade, smaller.grade))
+
+
+def by_sign(report: Report, metric: str, arm: Arm | None) -> dict[Sign, list[str]]:
+    groups: dict[Sign, list[str]] = {"above": [], "undecided": [], "below": [], "unscored": []}
+    for name in report.names:
+        groups[sign(report.estimate(name, metric, arm))].append(name)
+    return groups
+
+
+def told(estimate: Estimate) -> str:
+    return f"{signed(estimate.value)} {interval(estimate)}"
+
+
+# --- first screen
+
+
+def headline(report: Report) -> Sentence:
+    """Do explanations predict where features fire better than shuffled ones do?"""
+    arm = report.headline
+    if arm is None:
+        return say("Nothing was explained and judged: this run measures the dictionaries alone.")
+    groups = by_sign(report, "detection.ap.minus_shuffled", arm)
+    if len(groups["unscored"]) == len(report.names):
+        return say(
+            ("No explanation could be scored",), " against its shuffled control: nothing is known about meaning."
+        )
+    if len(report.names) == 1:
+        return headline_of_one(report, report.names[0], arm)
+    if len(groups["above"]) == len(report.names):
+        where = place_words(report, groups["above"])
+        return say(
+            f"Explanations predict where features fire better than shuffled ones in {where}.", grades=(arm.grade,)
+        )
+    words: dict[Sign, str] = {
+        "above": "better than shuffled ones in",
+        "undecided": "not measurably better than shuffled ones in"
+        if not groups["above"]
+        else "not measurably better in",
+        "below": "worse than shuffled ones in" if not groups["above"] else "worse in",
+    }
+    clauses = [f"{words[key]} {listing(groups[key])}" for key in words if groups[key]]
+    if groups["unscored"]:
+        clauses.append(f"{listing(groups['unscored'])} could not be scored")
+    return say("Explanations predict where features fire ", ("; ".join(clauses),), ".", grades=(arm.grade,))
+
+
+def headline_of_one(report: Report, name: str, arm: Arm) -> Sentence:
+    gain = report.estimate(name, "detection.ap.minus_shuffled", arm)
+    assert gain is not None  # the caller has seen that it is scored
+    verdict = {
+        "above": "better than shuffled ones do",
+        "below": "worse than shuffled ones do",
+        "undecided": "not measurably better than shuffled ones do",
+    }[sign(gain)]
+    return say(
+        f"In {name}, explanations predict where features fire ", (verdict,),
+        f" (difference {told(gain)}).", grades=(gain.grade,),
+    )  # fmt: skip
+
+
+def growth(report: Report) -> Sentence | None:
+    """Is a larger dictionary better explained? None where there are no two sizes with a score and an interval."""
+    arm = report.headline
+    found = [(name, report.estimate(name, "detection.ap", arm)) for name in report.names] if arm else []
+    scored = [(name, estimate) for name, estimate in found if estimate is not None and estimate.bounded]
+    widths = [report.notes[name].width for name, _ in scored]
+    if len(scored) < 2 or len(set(widths)) < len(widths):
+        return None
+    steps = [(small[0], large[0], difference(large[1], small[1])) for small, large in pairwise(scored)]
+    small, large, step = steps[-1]
+    rising = next((i for i, item in enumerate(steps) if sign(item[2]) != "above"), len(steps))
+    lead = ""
+    if rising == len(steps) > 1:
+        lead = "Each larger dictionary scores higher than the one before; "
+    elif 0 < rising < len(steps):
+        lead = f"Larger is better up to {steps[rising - 1][1]}; "
+    verdict = {"above": "is better than", "below": "is worse than", "undecided": "is not measurably better than"}[
+        sign(step)
+    ]
+    return say(
+        lead,
+        (f"{large} {verdict} {small}",),
+        f" (difference {told(step)}){dead_clause(report, large)}.",
+        grades=(step.grade,),
+    )
+
+
+def dead_clause(report: Report, name: str) -> str:
+    dead, width = report.notes[name].n_dead, report.notes[name].width
+    return f", and {count(dead)} of its {count(width)} features never fired" if dead else ""
+
+
+def floor(report: Report) -> Sentence | None:
+    """How much of the score do plain words carry? None where no token lookup was fitted."""
+    floors = [estimate for name in report.names if (estimate := report.estimate(name, "lexical_floor.ap"))]
+    reached = [estimate.value for estimate in floors if estimate.scored]
+    if not reached:
+        return None
+    span = spread(reached)
+    start = f"Part of that is plain words: looking up tokens, each with its mean activation, reaches {span} without any explanation"
+    arm = report.arm_with("detection.ap.minus_lexical_floor")
+    clauses = list(floor_clauses(report, arm)) if arm else []
+    grades = tuple(estimate.grade for estimate in floors) + ((arm.grade,) if arm and clauses else ())
+    return say(start + ("; " + "; ".join(clauses) if clauses else "") + ".", grades=grades)
+
+
+def floor_clauses(report: Report, arm: Arm) -> Iterator[str]:
+    groups = by_sign(report, "detection.ap.minus_lexical_floor", arm)
+    words: dict[Sign, str] = {
+        "above": "explanations add",
+        "undecided": "explanations add nothing measurable:",
+        "below": "explanations stay below it:",
+    }
+    for key, verb in words.items():
+        found = [(name, report.estimate(name, "detection.ap.minus_lexical_floor", arm)) for name in groups[key]]
+        pairs = [(name, estimate) for name, estimate in found if estimate]
+        if len(pairs) > 3:  # a list of five intervals is a table, and the table stands below
+            ends = sorted(pairs, key=lambda pair: pair[1].value)
+            yield f"{verb} " + " to ".join(f"{told(estimate)} in {name}" for name, estimate in (ends[0], ends[-1]))
+        elif pairs:
+            yield f"{verb} " + listing([f"{told(estimate)} in {name}" for name, estimate in pairs])
+
+
+def self_graded(report: Report) -> tuple[Sentence, ...]:
+    """What an arm that grades itself makes of shuffled explanations, one sentence per arm of grade D or E."""
+    return tuple(self_graded_arm(report, arm) for arm in report.arms if arm.grade in "DE")
+
+
+def self_graded_arm(report: Report, arm: Arm) -> Sentence:
+    who = f"{arm.explainer} judged by {arm.scorer}" if arm.explainer != arm.scorer else arm.explainer
+    start = f"The self-graded arm ({who})" if arm.grade == "E" else f"The arm of one model in two roles ({who})"
+    groups = by_sign(report, "detection.ap.minus_shuffled", arm)
+    clauses = [approval(report, arm, verdict, groups[verdict]) for verdict in APPROVAL if groups[verdict]]
+    if not clauses:
+        return say(f"{start} could not be scored against its own shuffled control.", grades=(arm.grade,))
+    return say(f"{start} scores " + "; ".join(clauses) + ".", grades=(arm.grade,))
+
+
+APPROVAL: dict[Sign, str] = {
+    "above": "it tells them apart",
+    "undecided": "it approves of anything",
+    "below": "it prefers the wrong ones",
+}
+
+
+def approval(report: Report, arm: Arm, verdict: Sign, names: list[str]) -> str:
+    """One clause for the dictionaries of one verdict. "Approves of anything" holds only for intervals around 0."""
+    true, shuffled, gains = (
+        [estimate for name in names if (estimate := report.estimate(name, metric, arm, control)) and estimate.scored]
+        for metric, control in (
+            ("detection.ap", "none"), ("detection.ap", "shuffled"), ("detection.ap.minus_shuffled", "none"),
+        )
+    )  # fmt: skip
+    where = "" if len(report.names) == 1 else f" in {place_words(report, names)}"
+    pair = " and ".join(
+        f"{spread([item.value for item in items])} on {word}"
+        for items, word in ((true, "true"), (shuffled, "shuffled"))
+        if items
+    )
+    said = f"{pair} explanations{where}" if pair else f"unknown values{where}"
+    if not all(gain.bounded for gain in gains):
+        return f"{said}, without an interval to tell them apart"
+    proof = f" (difference {told(gains[0])})" if len(gains) == 1 else ""
+    if verdict == "undecided":
+        n = min(gain.n for gain in gains)
+        return f"{said}: as far as {plural(n, 'feature')} can tell{proof}, {APPROVAL[verdict]}"
+    return f"{said}: {APPROVAL[verdict]}{proof}"
+
+
+def place_words(report: Report, names: list[str]) -> str:
+    if len(names) == len(report.names) and len(names) > 2:
+        return f"all {len(names)} dictionaries"
+    return "both dictionaries" if len(names) == len(report.names) == 2 else listing(names)
+
+
+def spread(values: list[float]) -> str:
+    """One number, or from the smallest to the largest."""
+    low, high = decimal(min(values)), decimal(max(values))
+    return low if low == high else f"{low} to {high}"
+
+
+def selection(report: Report) -> str:
+    """How many features, and who chose them."""
+    sizes = sorted(set(report.evaluated.values())) or [0]
+    each = " each" if len(report.names) > 1 and len(sizes) == 1 else ""
+    total = sum(report.evaluated.values())
+    features = (
+        f"{plural(sizes[-1], 'feature')}{each}"
+        if len(sizes) == 1
+        else f"{count(sizes[0])} to {plural(sizes[-1], 'feature')}"
+    )
+    if not report.picked:
+        return f"{features}, drawn by seed {report.seed} · nothing hand-picked"
+    if report.picked >= total:
+        return f"{features}, all of them hand-picked"
+    return f"{features}, drawn by seed {report.seed} · {count(report.picked)} of {count(total)} hand-picked"
+
+
+def dead_note(report: Report) -> str:
+    """Never fired is a censored statement, and this is its bound (the rule of three)."""
+    documents = report.counts.documents
+    if not documents:
+        return "No document was read."
+    return (
+        f"“Never fired” means in {plural(documents, 'document')}: with 95% confidence such a feature fires in fewer "
+        f"than {percent(min(1, 3 / documents))} of documents."
+    )
+
+
+def unscored_note(report: Report) -> str:
+    """Why features have no primary score, over the arms of the table; other reasons stand in a table below."""
+    names = ("metric", "control", "unscored_reason")
+    rows = zip(*(texts(report.scores, name) for name in names), numbers(report.scores, "value"), strict=True)
+    missing = Counter(
+        reason or "no reason given"
+        for metric, control, reason, value in rows
+        if metric == "detection.ap" and control == "none" and math.isnan(value)
+    )
+    if missing:
+        ordered = sorted(missing.items(), key=lambda item: (-item[1], item[0]))
+        return "Unscored: " + ", ".join(f"{count(number)} {reason}" for reason, number in ordered) + "."
+    others = sum(numbers(report.unscored, "count"))
+    if others:
+        return f"Every detection score has a value; {plural(others, 'other number')} could not be scored."
+    return "Nothing was left unscored."
+
+
+# --- what to distrust
+
+
+def distrust(report: Report) -> tuple[Sentence, ...]:
+    """What a careful reader would find against this run, said first by the report itself."""
+    checks = (
+        circular_arms, unknown_lineage, renamed_models, one_judge, plain_words, below_shuffled,
+        falling_sensitivity, flat_sensitivity, rare_positives, many_unscored, few_features, hand_picked,
+        poor_reconstruction, still_dead, masked,
+    )  # fmt: skip
+    return tuple(sentence for check in checks if (sentence := check(report)) is not None)
+
+
+def circular_arms(report: Report) -> Sentence | None:
+    arms = [arm for arm in report.arms if arm.grade > report.settings.worst]
+    if not arms:
+        return None
+    names = listing([f"{arm.explainer} judged by {arm.scorer}" for arm in arms])
+    reason = f", allowed because “{report.settings.allow}”" if report.settings.allow else ""
+    return say(("Circular numbers stand on this page",), f": {names}{reason}.", grades=tuple(arm.grade for arm in arms))
+
+
+def unknown_lineage(report: Report) -> Sentence | None:
+    known = flags(report.roles, "known")
+    unknown = [role for role, flag in zip(texts(report.roles, "role"), known, strict=True) if not flag]
+    if not unknown:
+        return None
+    return say(
+        ("Unknown lineage",),
+        f": {listing(unknown)}. It may share a family with the subject; the grade assumes the worse.",
+    )
+
+
+def renamed_models(report: Report) -> Sentence | None:
+    columns = (texts(report.roles, name) for name in ("role", "requested", "resolved"))
+    moved = [
+        f"{role} asked for {requested} and got {resolved}"
+        for role, requested, resolved in zip(*columns, strict=True)
+        if requested and resolved and not same_name(requested, resolved)
+    ]
+    return say(("Another model answered",), f" than the one named: {'; '.join(moved)}.") if moved else None
+
+
+def same_name(requested: str, resolved: str) -> bool:
+    """A resolved id may add an owner or a date to the name that was asked for; that is no other model."""
+    ours, theirs = model_name(requested).lower(), model_name(resolved).lower()
+    return ours in theirs or theirs in ours
+
+
+def one_judge(report: Report) -> Sentence | None:
+    judges = {arm.scorer for arm in report.arms if arm.grade <= report.settings.worst}
+    if len(judges) != 1:
+        return None
+    judge = next(iter(judges))
+    return say(
+        ("One judge",), f": {judge} alone stands behind every number that is not anchored. No human rating has entered."
+    )
+
+
+def plain_words(report: Report) -> Sentence | None:
+    arm = report.arm_with("detection.ap.minus_lexical_floor")
+    groups = by_sign(report, "detection.ap.minus_lexical_floor", arm) if arm else None
+    if not arm or not groups or not (groups["below"] or groups["undecided"]):
+        return None
+    clauses = [f"below it in {listing(groups['below'])}"] if groups["below"] else []
+    clauses += [f"not measurably above it in {listing(groups['undecided'])}"] if groups["undecided"] else []
+    return say(
+        ("Counting words does as well",),
+        f": against a lookup of tokens, explanations are {' and '.join(clauses)}.",
+        grades=(arm.grade,),
+    )
+
+
+def below_shuffled(report: Report) -> Sentence | None:
+    arm = report.headline
+    groups = by_sign(report, "detection.ap.minus_shuffled", arm) if arm else None
+    if not arm or not groups or not (groups["below"] or groups["undecided"]):
+        return None
+    names = listing(groups["below"] + groups["undecided"])
+    return say(
+        ("Shuffled explanations do as well",),
+        f" in {names}: these scores say nothing about meaning.",
+        grades=(arm.grade,),
+    )
+
+
+def falling_sensitivity(report: Report) -> Sentence | None:
+    """Measured over the shuffled control: the plain rate falls with the base rate, whatever the explanations are worth."""
+    arm = report.arm_with("sensitivity.retrieval.minus_shuffled")
+    found = [report.estimate(name, "sensitivity.retrieval.minus_shuffled", arm) for name in report.names] if arm else []
+    scored = [
+        (name, estimate) for name, estimate in zip(report.names, found, strict=False) if estimate and estimate.bounded
+    ]
+    if len(scored) < 2 or report.notes[scored[0][0]].width == report.notes[scored[-1][0]].width:
+        return None
+    (small, first), (large, last) = scored[0], scored[-1]
+    change = difference(last, first)
+    if sign(change) != "below":
+        return None
+    values = f"from {decimal(first.value)} in {small} to {decimal(last.value)} in {large} ({told(change)})"
+    meaning = "the explanations are wider than the features they name"
+    return say(("Sensitivity over the shuffled control falls",), f" {values}: {meaning}.", grades=(change.grade,))
+
+
+def flat_sensitivity(report: Report) -> Sentence | None:
+    """Contexts that fit the explanation must fire more often than contexts that fit another one."""
+    arm = report.arm_with("sensitivity.retrieval")
+    names = []
+    for name in report.names if arm else ():
+        true, shuffled = (
+            report.estimate(name, "sensitivity.retrieval", arm, control) for control in ("none", "shuffled")
+        )
+        if true and shuffled and true.bounded and shuffled.bounded and sign(difference(true, shuffled)) != "above":
+            names.append(name)
+    if not names or not arm:
+        return None
+    where = f" than texts that fit another explanation in {listing(names)}."
+    return say(("Fitting texts do not measurably fire more often",), where, grades=(arm.grade,))
+
+
+def rare_positives(report: Report) -> Sentence | None:
+    """A score at a comfortable prevalence is not the score in the wild."""
+    arm = report.arm_with("detection.ap_corpus")
+    pairs = []
+    for name in report.names if arm else ():
+        ours, corpus = (report.estimate(name, metric, arm) for metric in ("detection.ap", "detection.ap_corpus"))
+        if ours and corpus and ours.scored and corpus.scored and corpus.value < ours.value:
+            pairs.append((name, ours, corpus))
+    if not pairs or not arm:
+        return None
+    name, ours, corpus = max(pairs, key=lambda item: item[1].value - item[2].value)
+    fall = f" At the rate of the corpus, {name} falls from {decimal(ours.value)} to {decimal(corpus.value)}."
+    return say((f"Scores assume {percent(report.settings.prevalence)} positives.",), fall, grades=(arm.grade,))
+
+
+def many_unscored(report: Report) -> Sentence | None:
+    arm = report.headline
+    found = [report.estimate(name, "detection.ap", arm) for name in report.names] if arm else []
+    missing, asked = sum(item.unscored for item in found if item), sum(item.asked for item in found if item)
+    if not missing or not arm:
+        return None
+    warning = ": the means are of a selection that fires often enough to be scored." if missing > asked / 10 else "."
+    return say((f"{count(missing)} of {plural(asked, 'feature')} could not be scored",), warning, grades=(arm.grade,))
+
+
+def few_features(report: Report) -> Sentence | None:
+    small = {name: n for name, n in report.evaluated.items() if n < FEW}
+    arms = [arm for arm in report.arms if arm.n_features < FEW]
+    clauses = [f"{plural(n, 'feature')} of {name}" for name, n in small.items()]
+    clauses += [
+        f"{plural(arm.n_features, 'feature')} for {arm.explainer} judged by {arm.scorer}" for arm in arms if not small
+    ]
+    if not clauses:
+        return None
+    return say(("Few features",), f": {listing(clauses)}. Bootstrap intervals of so few are too narrow.")
+
+
+def hand_picked(report: Report) -> Sentence | None:
+    if not report.picked:
+        return None
+    return say(
+        (f"{plural(report.picked, 'feature')} hand-picked",), ": a mean over them says nothing about the dictionary."
+    )
+
+
+def poor_reconstruction(report: Report) -> Sentence | None:
+    found = [(name, report.estimate(name, "explained_variance")) for name in report.names]
+    poor = [(name, item) for name, item in found if item and item.scored and item.value < 0.5]
+    if not poor:
+        return None
+    clauses = [f"{name} explains {decimal(item.value)} of the variance" for name, item in poor]
+    return say(
+        ("Most of the signal is outside",),
+        f": {listing(clauses)}. What the features miss, no explanation covers.",
+        grades=("A",),
+    )
+
+
+def still_dead(report: Report) -> Sentence | None:
+    dead = [name for name in report.names if report.notes[name].n_dead]
+    documents = report.counts.documents
+    if not dead or not documents:
+        return None
+    bound = percent(min(1, 3 / documents))
+    return say(
+        ("Never fired is not dead",),
+        f": a feature of {listing(dead)} that fires in fewer than {bound} of documents would look the same here.",
+    )
+
+
+def masked(report: Report) -> Sentence | None:
+    """Positions that were left out are a part of the subject about which the page is silent."""
+    total = sum(report.counts.masked.values())
+    everything = total + report.counts.positions
+    if not everything or total / everything < 0.05:
+        return None
+    reasons = [f"{count(number)} {reason}" for reason, number in report.counts.masked.items() if number]
+    return say(
+        (f"{percent(total / everything)} of positions are masked",),
+        f" ({listing(reasons)}): nothing here is about them.",
+    )

@@ -1,0 +1,228 @@
+"""Measure and report: scores in, CSV files and one HTML page out. Nothing here needs the subject or a model."""
+
+from collections import Counter
+from dataclasses import asdict
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from autointerp import assets, config
+from autointerp.audit.roles import Roles
+from autointerp.collect.collector import load_figures
+from autointerp.collect.sketch import histogram_edges
+from autointerp.evidence.reader import DictionaryEvidence
+from autointerp.explain import stage as explain
+from autointerp.job import Job
+from autointerp.measure import dictionaries as measure
+from autointerp.records import Explanation
+from autointerp.report import csv, html
+from autointerp.report.data import Arm, Counts, DictionaryNote, FeatureEvidence, Passage, Report, Settings
+from autointerp.store import digest, digest_of, write_text
+
+SCORES = [
+    "dictionary",
+    "feature",
+    "metric",
+    "control",
+    "explainer",
+    "scorer",
+    "rubric",
+    "value",
+    "low",
+    "high",
+    "n",
+    "unscored",
+    "unscored_reason",
+    "circularity",
+]
+FEATURES = [
+    "dictionary",
+    "feature",
+    "dead",
+    "n_fired",
+    "density",
+    "max_activation",
+    "selected_by",
+    "explainer",
+    "explanation",
+    "scorer",
+    "circularity",
+]
+COSTS = ["role", "provider", "model", "requests", "cached", "input_tokens", "output_tokens", "price_usd", "seconds"]
+SHOWN_FIRING, SHOWN_SILENT = 3, 2  # excerpts on a feature page, per interval and per kind of silence
+ROLES = ["role", "requested", "resolved", "provider", "developer", "family", "generation", "known"]
+
+
+def inputs(job: Job) -> dict[str, str]:
+    records = job.directory.records()
+    return {
+        **{stage: digest_of(records[stage].outputs) for stage in ("collect", "evidence", "explain", "score")},
+        "settings": digest_of(
+            [job.config.name, job.config.seed, job.config.score.resamples, job.config.circularity.model_dump()]
+        ),
+        "templates": digest(assets.templates()),
+        "version": package_version(),
+    }
+
+
+def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
+    """Write report/*.csv and report/index.html; return (outputs, facts)."""
+    report = gather(job)
+    folder = job.directory / "report"
+    frames = {name: getattr(report, name) for name in ("dictionaries", "features", "scores", "roles", "costs")}
+    for name, frame in frames.items():
+        csv.write(folder / f"{name}.csv", frame)
+    write_text(folder / "index.html", html.render(report))
+    # costs.csv says what this machine spent, so it may differ between two runs that agree in everything else.
+    outputs = [folder / f"{name}.csv" for name in frames if name != "costs"]
+    return [*outputs, folder / "index.html"], {}
+
+
+def package_version() -> str:
+    try:
+        return version("autointerp")
+    except PackageNotFoundError:
+        return "unreleased"
+
+
+def gather(job: Job) -> Report:
+    """Everything the page and the files say, from the run directory."""
+    cfg, records = job.config, job.directory.records()
+    split_hash = records["collect"].facts["split_hash"]
+    evidence = {name: DictionaryEvidence(job.directory / "evidence", name, split_hash) for name in cfg.dictionaries}
+    explanations = explain.read(job.directory / "explanations.parquet")
+    scores = pd.read_parquet(job.directory / "scores.parquet").rename(columns={"reason": "unscored_reason"})[SCORES]
+    figures, conventions = {}, {}
+    for name in cfg.dictionaries:
+        figures[name], conventions[name] = load_figures(job, name)
+    order = sorted(cfg.dictionaries, key=lambda name: figures[name].width)
+    roles = Roles(cfg, explanations, records["score"].facts["resolved"])
+    features = feature_table(cfg, order, evidence, explanations, scores, roles)
+    counts, masked = records["collect"].facts["counts"], records["collect"].facts["masked"]
+    arms = []
+    for explainer, scorer, grade in roles.arms():
+        own = scores[(scores["explainer"] == explainer) & (scores["scorer"] == scorer) & (scores["control"] == "none")]
+        n_features = len(own.drop_duplicates(["dictionary", "feature"]))
+        if n_features:
+            arms.append(Arm(explainer, scorer, grade, n_features))
+    missing = scores[scores["unscored_reason"] != ""]
+    unscored = missing.groupby(["unscored_reason", "metric"], sort=True).size().rename("count").reset_index()
+    usage = [u for stage in ("explain", "score") for u in records[stage].facts.get("usage", [])]
+    return Report(
+        name=cfg.name,
+        generated=f"{datetime.fromisoformat(records['score'].finished):%d %b %Y %H:%M} UTC",
+        version=package_version(),
+        subject=roles.subject.model if roles.subject.known else cfg.subject.model,
+        hooks=tuple(sorted({conventions[name]["hook"] for name in order})),
+        seed=cfg.seed,
+        command=f"autointerp run {job.directory / 'run.toml'}",
+        counts=Counts(
+            documents=counts["documents"],
+            contexts=counts["contexts"],
+            tokens=counts["tokens"],
+            positions=counts["positions"],
+            masked=masked,
+            dropped_tails=counts["tails_dropped"],
+            excluded_documents=counts["documents_excluded_as_training"],
+            split_documents={split: counts[f"documents_{split}"] for split in ("explain", "score")},
+        ),
+        settings=Settings(
+            cfg.score.prevalence, cfg.score.retrieved, cfg.score.resamples, cfg.circularity.worst, cfg.circularity.allow
+        ),
+        dictionaries=measure.summarise(scores, figures, order, cfg.seed, cfg.score.resamples),
+        features=features,
+        scores=scores,
+        roles=role_table(roles),
+        costs=pd.DataFrame(usage, columns=COSTS),
+        arms=tuple(arms),
+        notes={name: DictionaryNote(figures[name].width, figures[name].dead, conventions[name]) for name in order},
+        unscored=unscored.rename(columns={"unscored_reason": "reason"}),
+        evidence=passages(order, evidence, cfg.evidence.bins),
+        config=config.dump(cfg),
+    )
+
+
+def feature_table(
+    cfg: config.RunConfig,
+    order: list[str],
+    evidence: dict[str, DictionaryEvidence],
+    explanations: list[Explanation],
+    scores: pd.DataFrame,
+    roles: Roles,
+) -> pd.DataFrame:
+    """features.csv: a row per (dictionary, feature, explainer), with the first configured scorer that judged it."""
+    real = scores[scores["control"] == "none"]
+    metrics = sorted(real["metric"].unique())
+    values = {
+        (d, f, e, s, m): v
+        for d, f, e, s, m, v in real[["dictionary", "feature", "explainer", "scorer", "metric", "value"]].itertuples(
+            index=False
+        )
+    }
+    judged = {(d, e, s) for d, _, e, s, _ in values}
+    written = {(e.dictionary, e.feature, e.explainer): e.text for e in explanations}
+    rows = []
+    for name in order:
+        for known in evidence[name].features.to_dict("records"):
+            feature = int(known["feature"])
+            explainers = [e for e in cfg.explainers if written.get((name, feature, e))] or [""]
+            for explainer in explainers:
+                scorer = next((s for s in cfg.scorers if (name, explainer, s) in judged), "") if explainer else ""
+                row = {
+                    "dictionary": name,
+                    "feature": feature,
+                    **{column: known[column] for column in FEATURES[2:7]},
+                    "explainer": explainer,
+                    "explanation": written.get((name, feature, explainer), ""),
+                    "scorer": scorer,
+                    "circularity": roles.arm(explainer, scorer) if explainer else "",
+                }
+                for metric in metrics:
+                    anchored = values.get((name, feature, "", "", metric), np.nan)
+                    row[metric] = values.get((name, feature, explainer, scorer, metric), anchored)
+                rows.append(row)
+    return pd.DataFrame(rows, columns=[*FEATURES, *metrics])
+
+
+def role_table(roles: Roles) -> pd.DataFrame:
+    rows = []
+    for row in roles.rows():
+        fields = asdict(row)
+        lineage = fields.pop("lineage") or {"developer": "", "family": "", "generation": "", "known": True}
+        rows.append({**fields, **lineage})
+    return pd.DataFrame(rows, columns=ROLES)
+
+
+def passages(
+    order: list[str], evidence: dict[str, DictionaryEvidence], bins: int
+) -> dict[tuple[str, int], FeatureEvidence]:
+    """What feature pages show: firing excerpts of the score split by interval, silent ones of each kind, histograms."""
+    edges = tuple(histogram_edges().tolist())
+    found: dict[tuple[str, int], FeatureEvidence] = {}
+    for name in order:
+        side = evidence[name]
+        histograms = dict(zip(side.features["feature"], side.features["histogram"], strict=True))
+        for feature in side.alive:
+            known = side.by_feature.get(feature)
+            shown: list[Passage] = []
+            shown_of: Counter[str] = Counter()
+            for item in known.items["score"] if known else ():
+                shown_of[item.stratum] += 1
+                if shown_of[item.stratum] > (SHOWN_FIRING if item.fires else SHOWN_SILENT):
+                    continue
+                step = known.max_activation / bins if known else 0.0
+                low = int(item.stratum.removeprefix("bin")) * step if item.fires else 0.0
+                excerpt = item.excerpt
+                activations = tuple(round(a, 3) for a in excerpt.activations)
+                shown.append(Passage(item.stratum, low, low + step if item.fires else 0.0, excerpt.pieces, activations))
+            counts = [int(n) for n in histograms[feature]]
+            filled = [at for at, n in enumerate(counts) if n] or [0]
+            inside = slice(filled[0], filled[-1] + 1)
+            found[name, feature] = FeatureEvidence(
+                tuple(shown), tuple(counts[inside]), edges[filled[0] : filled[-1] + 2]
+            )
+    return found

@@ -1,0 +1,207 @@
+"""The rows of the page's tables: which number stands where, with its control and its grade."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import pandas as pd
+
+from autointerp.report.data import GRADES, Arm, Estimate, Report, flags, numbers, texts
+from autointerp.report.plots import Strip, strip
+from autointerp.report.wording import count, decimal, model_name, money
+
+PRIMARY = "detection.ap"
+GAIN = "detection.ap.minus_shuffled"
+COUNTED = ("requests", "cached", "input_tokens", "output_tokens", "count")
+OWN_COLUMN = ("explained_variance", "l0")  # they stand in the main table; bounds on dead features stand in its note
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One box of a chain: who, in which role, made by whom."""
+
+    role: str
+    name: str
+    maker: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Subject, explainer and scorer of an arm. `reason` says why a grade worse than the gate was allowed."""
+
+    links: tuple[Link, ...]
+    arm: Arm
+    reason: str
+
+
+def chains(report: Report) -> tuple[Chain, ...]:
+    """Who graded whom, best grade first."""
+    roles = dict(zip(texts(report.roles, "role"), cells(report.roles), strict=True))
+    subject = link("subject", "subject", report.subject, roles.get("subject"))
+    found = []
+    for arm in sorted(report.arms, key=lambda arm: arm.grade):
+        explainer = link(
+            "explainer", f"explainer {arm.explainer}", arm.explainer, roles.get(f"explainer {arm.explainer}")
+        )
+        scorer = link("scorer", f"scorer {arm.scorer}", arm.scorer, roles.get(f"scorer {arm.scorer}"))
+        reason = (report.settings.allow or "") if arm.grade > report.settings.worst else ""
+        found.append(Chain(merged((subject, explainer, scorer)), arm, reason))
+    return tuple(found)
+
+
+def merged(links: tuple[Link, ...]) -> tuple[Link, ...]:
+    """Neighbours that are one model become one box: a chain that ends where it began should look like it."""
+    boxes: list[Link] = []
+    for item in links:
+        if boxes and (boxes[-1].name, boxes[-1].maker) == (item.name, item.maker):
+            last = boxes.pop()
+            role = f"{last.role.replace(' and ', ', ')} and {item.role}"
+            item = Link(role, item.name, item.maker, f"{last.title}; {item.title}")
+        boxes.append(item)
+    return tuple(boxes)
+
+
+def link(role: str, key: str, fallback: str, row: dict[str, str] | None) -> Link:
+    """A model is named by its resolved id; code has a name of its own and no maker."""
+    identifier = (row["resolved"] or row["requested"]) if row else ""
+    if not identifier or row is None:
+        return Link(role, model_name(fallback), "subject of the run" if role == "subject" else "no model", key)
+    maker = row["developer"] or ("no model" if row["known"] == "yes" else "unknown developer")
+    asked = row["requested"]
+    title = f"{key}: {identifier}" + (f", requested as {asked}" if asked not in ("", identifier) else "")
+    return Link(role, model_name(identifier), maker, title)
+
+
+def by_grade(report: Report) -> tuple[tuple[str, int, int], ...]:
+    """For each grade, how many numbers stand in the tables and how many on feature pages."""
+    page, features = (Counter(texts(frame, "circularity")) for frame in (report.dictionaries, report.scores))
+    return tuple((grade, page[grade], features[grade]) for grade in GRADES)
+
+
+@dataclass(frozen=True, slots=True)
+class MainRow:
+    """One dictionary and arm of the main table. `span` is 0 on the second and later arms of a dictionary."""
+
+    dictionary: str
+    width: int
+    n_dead: int
+    span: int
+    arm: Arm | None
+    strip: Strip
+    score: Estimate | None
+    gain: Estimate | None
+    variance: Estimate | None
+    l0: Estimate | None
+
+
+def main_table(report: Report) -> tuple[MainRow, ...]:
+    """Every arm of a dictionary on one shared axis."""
+    arms: list[Arm | None] = [arm for arm in sorted(report.arms, key=lambda arm: arm.grade) if report.has(PRIMARY, arm)]
+    arms = arms or [report.headline]
+    rows = []
+    for name in report.names:
+        note = report.notes[name]
+        for i, arm in enumerate(arms):
+            found = [report.estimate(name, metric, arm) if arm else None for metric in (PRIMARY, GAIN)]
+            own = [report.estimate(name, metric) for metric in OWN_COLUMN]
+            rows.append(
+                MainRow(
+                    name,
+                    note.width,
+                    note.n_dead,
+                    0 if i else len(arms),
+                    arm,
+                    strip(report, name, PRIMARY, arm),
+                    *found,
+                    *own,
+                )
+            )
+    return tuple(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A number and its controls by name."""
+
+    estimate: Estimate | None
+    controls: tuple[tuple[str, Estimate], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table of dictionaries (and arms) by metrics."""
+
+    metrics: tuple[str, ...]
+    rows: tuple[tuple[str, Arm | None, tuple[Cell, ...]], ...]
+
+
+def anchor_table(report: Report) -> Grid:
+    """Numbers in which no model took part, beside the ones of the main table."""
+    known = ("dead_share", "dead_bound_documents", "dead_bound_tokens", *OWN_COLUMN)
+    metrics = tuple(metric for metric, armed in report.metrics if not armed and metric not in known)
+    return Grid(
+        metrics, tuple((name, None, row(report, name, metrics, None)) for name in report.names) if metrics else ()
+    )
+
+
+def other_table(report: Report) -> Grid:
+    """All that an arm says beside its primary score and the gain over shuffled."""
+    metrics = tuple(
+        metric
+        for metric, armed in report.metrics
+        if armed and metric != PRIMARY and not metric.endswith(".minus_shuffled")
+    )
+    rows = [
+        (name, arm, row(report, name, metrics, arm))
+        for name in report.names
+        for arm in sorted(report.arms, key=lambda arm: arm.grade)
+    ]
+    return Grid(metrics, tuple(item for item in rows if any(cell.estimate for cell in item[2])) if metrics else ())
+
+
+def row(report: Report, name: str, metrics: tuple[str, ...], arm: Arm | None) -> tuple[Cell, ...]:
+    controls = sorted({control for _, _, control, _, _ in report.estimates if control != "none"})
+    found = []
+    for metric in metrics:
+        pairs = ((control, report.estimate(name, metric, arm, control)) for control in controls)
+        found.append(
+            Cell(report.estimate(name, metric, arm), tuple((control, item) for control, item in pairs if item))
+        )
+    return tuple(found)
+
+
+def cells(frame: pd.DataFrame) -> list[dict[str, str]]:
+    """A frame for reading: counts with thousands apart, an unknown price in words."""
+    if frame.empty:
+        return []
+    columns = {str(name): column_cells(frame, str(name)) for name in frame.columns}
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def column_cells(frame: pd.DataFrame, name: str) -> list[str]:
+    if name == "price_usd":
+        return [money(value) for value in numbers(frame, name)]
+    if name == "seconds":
+        return [decimal(value, 1) for value in numbers(frame, name)]
+    if name == "known":
+        return ["yes" if flag else "no" for flag in flags(frame, name)]
+    if name in COUNTED:
+        return [count(value) for value in numbers(frame, name)]
+    return texts(frame, name)
+
+
+def facts(report: Report) -> tuple[tuple[str, str], ...]:
+    """What was read, and what was left out and why."""
+    counts = report.counts
+    splits = ", ".join(f"{count(number)} {name}" for name, number in counts.split_documents.items())
+    return (
+        ("documents", f"{count(counts.documents)}" + (f" ({splits})" if splits else "")),
+        ("contexts", count(counts.contexts)),
+        ("tokens read", count(counts.tokens)),
+        ("positions kept", count(counts.positions)),
+        *((f"masked: {reason}", count(number)) for reason, number in counts.masked.items()),
+        ("short tails dropped", count(counts.dropped_tails)),
+        ("training documents excluded", count(counts.excluded_documents)),
+        *((f"alive features evaluated: {name}", count(number)) for name, number in report.evaluated.items()),
+        ("seed", str(report.seed)),
+    )

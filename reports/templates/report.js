@@ -1,0 +1,415 @@
+"use strict";
+// The feature browser. Data becomes text nodes and attributes of known names, never markup.
+(() => {
+  const PAGE = 50;
+  const STRIP = 140;
+  const SVG = "http://www.w3.org/2000/svg";
+  const $ = (id) => document.getElementById(id);
+  const state = { index: null, rows: [], shown: PAGE, sort: "", down: false, chunks: new Map(), scroll: 0 };
+
+  // --- building blocks
+
+  function element(name, attributes = {}, ...children) {
+    const node = document.createElement(name);
+    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+    node.append(...children.filter((child) => child !== null && child !== undefined));
+    return node;
+  }
+
+  function drawn(name, attributes, ...children) {
+    const node = document.createElementNS(SVG, name);
+    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+    node.append(...children);
+    return node;
+  }
+
+  const count = (value) => value === null ? "unknown" : value.toLocaleString("en-US");
+  const decimal = (value) => value.toFixed(2).replace(/^-(0\.00)$/, "$1").replace("-", "−");
+  const signed = (value) => (value >= 0.005 ? "+" : "") + decimal(value);
+
+  function compact(value) {
+    if (value === null || value === 0) return value === null ? "" : "0";
+    const digits = Math.max(0, 1 - Math.floor(Math.log10(Math.abs(value))));
+    return value.toLocaleString("en-US", { minimumFractionDigits: Math.min(digits, 6), maximumFractionDigits: Math.min(digits, 6) }).replace("-", "−");
+  }
+
+  function percent(share) {
+    if (share === null) return "unknown";
+    const value = 100 * share;
+    if (value === 0) return "0%";
+    return (value >= 10 ? value.toFixed(0) : value >= 1 ? value.toFixed(1) : String(Number(value.toPrecision(2)))) + "%";
+  }
+
+  function badge(grade) {
+    if (!/^[A-E]$/.test(grade)) return null;
+    const title = `${grade}: ${state.index.meaning[grade]}`;
+    return element("span", { class: `grade grade-${grade}`, title }, element("span", { class: "quiet" }, "grade "), grade);
+  }
+
+  function strip(metric, score, control) {
+    const [low, high] = state.index.domains[metric] || [0, 1];
+    const at = (value) => 4 + (STRIP - 8) * Math.min(1, Math.max(0, (value - low) / (high - low)));
+    const label = `score ${score.value === null ? "unscored" : decimal(score.value)}`
+      + (control === null ? "" : `, shuffled ${decimal(control)}`);
+    const svg = drawn("svg", { class: "strip", width: STRIP, height: 22, viewBox: `0 0 ${STRIP} 22`, role: "img", "aria-label": label },
+      drawn("line", { class: "rail", x1: 4, x2: STRIP - 4, y1: 11, y2: 11 }));
+    if (control !== null) svg.append(drawn("line", { class: "control", x1: at(control), x2: at(control), y1: 4, y2: 18 }));
+    if (score.value === null) return svg;
+    if (score.low !== null && score.high !== null) {
+      svg.append(drawn("line", { class: "range", x1: at(score.low), x2: at(score.high), y1: 11, y2: 11 }));
+    }
+    svg.append(drawn("circle", { class: "score", cx: at(score.value), cy: 11, r: 4.5 }));
+    return svg;
+  }
+
+  async function unpack(id) {
+    const bytes = Uint8Array.from(atob($(id).textContent), (letter) => letter.charCodeAt(0));
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
+  }
+
+  // --- the list
+
+  function rowsOf(index) {
+    const columns = index.columns;
+    return columns.feature.map((feature, at) => ({
+      at, feature, dictionary: index.dictionaries[columns.dictionary[at]].name, dead: columns.dead[at] === 1,
+      fired: columns.fired[at], density: columns.density[at], max: columns.max[at], selection: index.selections[columns.selection[at]],
+      explainer: index.explainers[columns.explainer[at]], scorer: index.scorers[columns.scorer[at]], text: columns.text[at],
+      chunk: columns.chunk[at], lower: columns.text[at].toLowerCase(),
+    }));
+  }
+
+  function scoreOf(row) {
+    const shown = state.index.shown[$("metric").value];
+    if (!shown) return { value: null, low: null, high: null, shuffled: null, reason: "", grade: state.index.columns.grade[row.at] };
+    const at = row.at;
+    return {
+      value: shown.value[at], low: shown.low[at], high: shown.high[at], shuffled: shown.shuffled[at],
+      reason: state.index.reasons[shown.reason[at]] || "", grade: shown.grade[at] || state.index.columns.grade[at],
+    };
+  }
+
+  function matches(row) {
+    const words = $("search").value.trim().toLowerCase();
+    const score = scoreOf(row);
+    const wanted = $("by-state").value;
+    return (!words || row.lower.includes(words) || String(row.feature) === words || `${row.dictionary}/${row.feature}`.toLowerCase() === words)
+      && (!$("by-dictionary").value || row.dictionary === $("by-dictionary").value)
+      && (!$("by-explainer").value || row.explainer === $("by-explainer").value)
+      && (!$("by-grade").value || score.grade === $("by-grade").value)
+      && (wanted !== "alive" || !row.dead) && (wanted !== "dead" || row.dead)
+      && (wanted !== "unscored" || (!row.dead && score.value === null));
+  }
+
+  function sortKey(row) {
+    const score = scoreOf(row);
+    return { feature: row.feature, text: row.lower || null, explainer: row.explainer || null, value: score.value, shuffled: score.shuffled,
+      density: row.density, max: row.max, grade: score.grade || null }[state.sort];
+  }
+
+  function compare(left, right) {
+    // what has no value goes last in both directions: it is neither small nor large
+    const [a, b] = [sortKey(left), sortKey(right)];
+    if (a === null || b === null || a === b) return (a === null) - (b === null) || left.at - right.at;
+    return (a < b ? -1 : 1) * (state.down ? -1 : 1);
+  }
+
+  function refresh() {
+    state.rows = state.all.filter(matches);
+    if (state.sort) state.rows.sort(compare);
+    state.shown = PAGE;
+    $("strip-title").textContent = `${$("metric").value || "score"}, dot; shuffled, tick`;
+    for (const button of document.querySelectorAll("[data-sort]")) {
+      const cell = button.closest("th");
+      if (button.dataset.sort === state.sort) cell.setAttribute("aria-sort", state.down ? "descending" : "ascending");
+      else cell.removeAttribute("aria-sort");
+    }
+    list();
+  }
+
+  function list() {
+    const visible = state.rows.slice(0, state.shown);
+    document.querySelector("#list tbody").replaceChildren(...visible.map(line));
+    $("found").textContent = `${count(state.rows.length)} of ${count(state.all.length)} rows, one per feature and explainer; ${count(visible.length)} shown`;
+    $("more").hidden = visible.length === state.rows.length;
+  }
+
+  function line(row) {
+    const score = scoreOf(row);
+    const name = element("td", { class: "feature" },
+      element("a", { href: link(row.dictionary, row.feature) }, element("bdi", {}, `${row.dictionary}/${row.feature}`)));
+    if (row.selection === "hand-picked") name.append(" ", element("span", { class: "flag" }, "hand-picked"));
+    const text = element("td", { class: "text" });
+    if (row.text) text.append(element("bdi", {}, row.text));
+    else text.append(element("span", { class: "none" }, row.dead ? "" : "no explanation"));
+    const value = score.value !== null ? decimal(score.value) : element("span", { class: "none" }, row.dead ? "never fired" : "unscored");
+    const beside = score.value === null && score.shuffled === null ? score.reason : strip($("metric").value, score, score.shuffled);
+    return element("tr", {}, name, text, element("td", {}, element("bdi", {}, row.explainer)),
+      element("td", { class: "strip-cell" }, beside),
+      element("td", { class: "number" }, value),
+      element("td", { class: "number" }, score.shuffled === null ? "" : decimal(score.shuffled)),
+      element("td", { class: "number" }, percent(row.density)), element("td", { class: "number" }, compact(row.max)),
+      element("td", {}, badge(score.grade)));
+  }
+
+  // --- one feature
+
+  const link = (dictionary, feature) => `#feature=${encodeURIComponent(dictionary)}/${feature}`;
+
+  async function detail(chunk, key) {
+    if (!state.chunks.has(chunk)) state.chunks.set(chunk, unpack(`features-${chunk}`));
+    const block = await state.chunks.get(chunk);
+    return { ...block.features[key], block };
+  }
+
+  function scored(raw) {
+    const words = state.index;
+    const [metric, control, explainer, scorer, rubric, value, low, high, n, unscored, reason, grade] = raw;
+    return { metric: words.metrics[metric], control: words.controls[control], explainer: words.explainers[explainer],
+      scorer: words.scorers[scorer], rubric: words.rubrics[rubric], value, low, high, n, unscored, reason: words.reasons[reason], grade };
+  }
+
+  async function open(dictionary, feature) {
+    const rows = state.all.filter((row) => row.dictionary === dictionary && row.feature === feature);
+    const view = $("feature");
+    if (!rows.length) {
+      view.replaceChildren(walk(null), element("h1", { tabindex: "-1" }, `No feature ${feature}`),
+        element("p", {}, element("bdi", {}, dictionary), " was not evaluated on this feature, or there is no such dictionary in this run."));
+    } else {
+      const data = await detail(rows[0].chunk, `${dictionary}/${feature}`);
+      const scores = (data.scores || []).map(scored);
+      view.replaceChildren(walk(rows[0]), ...heading(rows[0]),
+        element("div", { class: "columns" },
+          element("div", {}, ...explanations(rows, scores), ...passages(rows[0], data)),
+          element("div", {}, ...allScores(scores), ...histogram(data))));
+    }
+    if (!$("report").hidden) state.scroll = window.scrollY;
+    $("report").hidden = true;
+    view.hidden = false;
+    document.title = `${dictionary}/${feature}`;
+    window.scrollTo(0, 0);
+    view.querySelector("h1").focus({ preventScroll: true });
+  }
+
+  function walk(row) {
+    const bar = element("nav", { class: "walk", "aria-label": "Features" }, element("a", { href: "#features" }, "← report"));
+    const keys = [...new Set(state.rows.map((item) => link(item.dictionary, item.feature)))];
+    const at = row ? keys.indexOf(link(row.dictionary, row.feature)) : -1;
+    if (at > 0) bar.append(element("a", { href: keys[at - 1], rel: "prev" }, "previous in the list"));
+    if (at >= 0 && at + 1 < keys.length) bar.append(element("a", { href: keys[at + 1], rel: "next" }, "next in the list"));
+    return bar;
+  }
+
+  function heading(row) {
+    const facts = state.index.dictionaries.find((item) => item.name === row.dictionary);
+    const title = element("div", { class: "title" }, element("h1", { tabindex: "-1" }, `Feature ${row.feature}`),
+      element("p", { class: "subtitle" }, `of ${count(facts.width)}, `, element("bdi", {}, row.dictionary)));
+    if (row.selection === "hand-picked") title.append(element("span", { class: "flag" }, "hand-picked"));
+    if (row.dead) title.append(element("span", { class: "flag" }, "never fired"));
+    const said = row.dead
+      ? `never fired in ${count(state.index.documents)} documents`
+      : `fires on ${percent(row.density)} of positions (${count(row.fired)}) · max ${compact(row.max)}`;
+    return [title, element("p", { class: "meta" }, row.selection === "hand-picked" ? said : `${said} · `,
+      row.selection === "hand-picked" ? null : element("bdi", {}, row.selection))];
+  }
+
+  function explanations(rows, scores) {
+    const body = element("tbody");
+    for (const row of rows.filter((item) => item.explainer || item.text)) {
+      const arms = scores.filter((item) => item.metric === "detection.ap" && item.control === "none" && item.explainer === row.explainer);
+      for (const [i, arm] of (arms.length ? arms : [null]).entries()) {
+        const control = arm && scores.find((item) => item.metric === arm.metric && item.control === "shuffled"
+          && item.explainer === arm.explainer && item.scorer === arm.scorer);
+        body.append(element("tr", {},
+          element("td", {}, i ? "" : row.text ? element("bdi", {}, row.text) : element("span", { class: "none" }, "no explanation")),
+          element("td", { class: "arm" }, element("bdi", {}, row.explainer), arm ? " → " : "", arm ? element("bdi", {}, arm.scorer) : ""),
+          element("td", {}, arm && arm.value !== null ? strip(arm.metric, arm, control ? control.value : null) : ""),
+          element("td", { class: arm && arm.value === null ? "number reason" : "number" }, arm ? number(arm) : element("span", { class: "none" }, "not asked")),
+          element("td", {}, arm ? badge(arm.grade) : null)));
+      }
+    }
+    if (!body.children.length) return [element("h2", {}, "Explanations"), element("p", { class: "note" }, "Nobody explained this feature.")];
+    return [element("h2", {}, "Explanations ", element("small", {}, "detection, average precision; tick: shuffled")),
+      element("div", { class: "wide" }, element("table", { class: "explanations" }, body))];
+  }
+
+  function number(score) {
+    if (score.value === null) return element("span", { class: "none" }, "unscored" + (score.reason ? `: ${score.reason}` : ""));
+    const node = element("span", {}, score.metric.includes(".minus_") ? signed(score.value) : decimal(score.value));
+    if (score.low !== null && score.high !== null) {
+      node.append(" ", element("span", { class: "interval" }, `[${decimal(score.low)}, ${decimal(score.high)}]`));
+    }
+    return node;
+  }
+
+  const SILENT = { near: "silent, though near: where its neighbours in the dictionary fire",
+    same_token: "silent, on a token it likes", random: "silent, drawn at random" };
+
+  function passages(row, data) {
+    const found = data.passages || [];
+    if (!found.length) {
+      return [element("h2", {}, "Where it fires"),
+        element("p", { class: "note" }, row.dead ? "Nowhere in this corpus." : "No excerpt was kept for this feature.")];
+    }
+    const highest = Math.max(row.max || 0, ...found.flatMap((item) => item[4].filter((_, i) => i % 2)));
+    const groups = new Map();
+    for (const item of found) groups.set(item[0], [...(groups.get(item[0]) || []), item]);
+    const rank = (stratum) => stratum.startsWith("bin") ? -Number(stratum.slice(3)) : 1 + Object.keys(SILENT).indexOf(stratum);
+    const order = [...groups.keys()].sort((a, b) => rank(a) - rank(b));
+    const nodes = [element("h2", {}, "Where it fires ", element("small", {}, "by interval of activation, score documents"))];
+    for (const stratum of order) {
+      const [, low, high] = groups.get(stratum)[0];
+      const title = SILENT[stratum] || (low === null || high === null ? stratum : `${compact(low)} – ${compact(high)}`);
+      nodes.push(element("h3", { class: "interval-head" }, title), ...groups.get(stratum).map((item) => passage(item, data.block.pieces, highest)));
+    }
+    return nodes;
+  }
+
+  function passage([, , , at, sparse], pieces, highest) {
+    const values = new Map();
+    for (let i = 0; i < sparse.length; i += 2) values.set(sparse[i], sparse[i + 1]);
+    const node = element("p", { class: "passage", tabindex: "0" });
+    pieces[at].forEach((piece, place) => {
+      const text = piece.replace(/\n/g, "↵").replace(/\t/g, "⇥");
+      const value = values.get(place);
+      if (value === undefined) return node.append(text);
+      const blank = text.length - text.trimStart().length;
+      if (blank && blank < text.length) node.append(text.slice(0, blank));
+      const token = element("span", { class: "token fires", "data-value": compact(value), title: `activation ${compact(value)}` }, element("bdi", {}, blank < text.length ? text.slice(blank) : text));
+      const share = Math.round(15 + 75 * Math.min(1, value / (highest || 1)));
+      token.style.backgroundColor = `color-mix(in srgb, var(--fire) ${share}%, transparent)`;
+      return node.append(token);
+    });
+    return node;
+  }
+
+  function allScores(scores) {
+    if (!scores.length) return [element("h2", {}, "All scores"), element("p", { class: "note" }, "Nothing was measured of this feature.")];
+    const head = (text, name) => element("th", name ? { scope: "col", class: name } : { scope: "col" }, text);
+    const table = element("table", {}, element("thead", {}, element("tr", {}, head("score"), head("value", "number"), head("shuffled", "number"),
+      head("n", "number"), head(element("span", { class: "quiet" }, "grade")))));
+    const arm = (score) => score.explainer || score.scorer ? `${score.explainer} → ${score.scorer}` : "no model";
+    for (const name of new Set(scores.map(arm))) {
+      const items = scores.filter((score) => arm(score) === name);
+      const control = (item) => item.control === "none" && items.find((other) => other.control === "shuffled" && other.metric === item.metric);
+      const paired = new Set(items.map(control));
+      const body = element("tbody", {}, element("tr", { class: "subhead" }, element("th", { colspan: "5", scope: "rowgroup" }, element("bdi", {}, name))));
+      body.append(...items.filter((item) => !paired.has(item)).map((item) => scoreLine(item, control(item))));
+      table.append(body);
+    }
+    return [element("h2", {}, "All scores ", element("small", {}, "beside the shuffled control; n: items judged")), element("div", { class: "wide" }, table)];
+  }
+
+  function scoreLine(item, control) {
+    const asked = item.unscored ? `${count(item.n)} of ${count((item.n || 0) + item.unscored)}` : count(item.n);
+    const beside = element("td", { class: "number" });
+    if (control) {
+      beside.append(control.value === null ? element("span", { class: "none" }, "unscored") : decimal(control.value));
+      if (control.low !== null && control.high !== null) beside.title = `[${decimal(control.low)}, ${decimal(control.high)}]`;
+    }
+    return element("tr", item.rubric ? { title: `rubric ${item.rubric}` } : {},
+      element("td", {}, item.metric, item.control === "none" ? null : element("small", {}, ` ${item.control}`),
+        item.value === null ? element("small", { class: "under why" }, item.reason || "no reason given") : null),
+      element("td", { class: "number" }, item.value === null ? element("span", { class: "none" }, "unscored") : number(item)), beside,
+      element("td", { class: "number" }, element("small", {}, asked)), element("td", {}, badge(item.grade)));
+  }
+
+  function histogram(data) {
+    const counts = data.histogram || [];
+    const edges = data.block.edges[data.edges] || [];
+    const first = counts.findIndex((value) => value > 0);
+    if (first < 0) return [];
+    const last = counts.findLastIndex((value) => value > 0);
+    const kept = counts.slice(first, last + 1);
+    const [width, height, top] = [360, 90, Math.max(...kept)];
+    const step = Math.min(24, width / kept.length);
+    const bars = kept.map((value, i) => drawn("rect", { x: i * step, width: Math.max(1, step - 1.5), y: height - (height * value) / top,
+      height: (height * value) / top }, titled(`${count(value)} between ${compact(edges[first + i] ?? null)} and ${compact(edges[first + i + 1] ?? null)}`)));
+    const label = (text, x, anchor) => {
+      const node = drawn("text", { class: "tick", x, y: height + 15, "text-anchor": anchor });
+      node.textContent = text;
+      return node;
+    };
+    const end = kept.length * step;
+    return [element("h2", {}, "How strongly, how often ", element("small", {}, "activation, log scale")),
+      drawn("svg", { class: "histogram", width: width, height: height + 22, viewBox: `0 0 ${width} ${height + 22}`, role: "img",
+        "aria-label": `Histogram of ${count(kept.reduce((sum, value) => sum + value, 0))} activations` },
+      drawn("line", { class: "rail", x1: 0, x2: end, y1: height, y2: height }), ...bars,
+      label(compact(edges[first] ?? null), 0, "start"), label(compact(edges[last + 1] ?? null), end, "end"))];
+  }
+
+  function titled(text) {
+    const node = drawn("title", {});
+    node.textContent = text;
+    return node;
+  }
+
+  // --- wiring
+
+  function options(id, values) {
+    $(id).append(...values.map((value) => element("option", { value }, value)));
+  }
+
+  async function route() {
+    const found = /^#feature=(.+)\/(\d+)$/.exec(location.hash);
+    if (found) {
+      let name = found[1];
+      try { name = decodeURIComponent(name); } catch { /* a half-written escape is taken as it stands */ }
+      return open(name, Number(found[2]));
+    }
+    if (!$("report").hidden) return undefined;
+    $("feature").hidden = true;
+    $("report").hidden = false;
+    document.title = state.title;
+    window.scrollTo(0, state.scroll);
+    return $("features").focus({ preventScroll: true });
+  }
+
+  function theme() {
+    const dark = () => document.documentElement.dataset.theme === "dark"
+      || (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
+    const show = () => {
+      $("theme").textContent = dark() ? "light" : "dark";
+      $("theme").setAttribute("aria-pressed", String(dark()));
+      $("theme").setAttribute("aria-label", `switch to ${dark() ? "light" : "dark"} colours`);
+    };
+    try {
+      const kept = localStorage.getItem("autointerp-theme");
+      if (kept === "dark" || kept === "light") document.documentElement.dataset.theme = kept;
+    } catch { /* storage may be forbidden for local files */ }
+    $("theme").addEventListener("click", () => {
+      document.documentElement.dataset.theme = dark() ? "light" : "dark";
+      try { localStorage.setItem("autointerp-theme", document.documentElement.dataset.theme); } catch { /* as above */ }
+      show();
+    });
+    show();
+  }
+
+  async function start() {
+    theme();
+    state.title = document.title;
+    state.index = await unpack("index");
+    state.all = rowsOf(state.index);
+    options("by-dictionary", state.index.dictionaries.map((item) => item.name));
+    options("by-explainer", state.index.explainers.filter((name) => name && state.all.some((row) => row.explainer === name)));
+    options("by-grade", Object.keys(state.index.meaning));
+    $("filters").addEventListener("submit", (event) => event.preventDefault());
+    $("filters").addEventListener("input", refresh);
+    $("more").addEventListener("click", () => { state.shown += PAGE; list(); });
+    for (const button of document.querySelectorAll("[data-sort]")) {
+      button.addEventListener("click", () => {
+        const same = state.sort === button.dataset.sort;
+        const downFirst = ["value", "shuffled", "density", "max"].includes(button.dataset.sort);
+        state.down = same ? !state.down : downFirst;
+        state.sort = button.dataset.sort;
+        refresh();
+      });
+    }
+    refresh();
+    window.addEventListener("hashchange", route);
+    await route();
+    document.documentElement.dataset.ready = "yes";
+  }
+
+  start();
+})();

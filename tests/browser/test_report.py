@@ -1,0 +1,237 @@
+"""The report in a real Chromium: it works, stays quiet, asks the network for nothing, and hostile text stays text."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Dialog, sync_playwright
+from playwright.sync_api import Page as Tab
+
+from autointerp.report.html import render
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "report"))
+from builders import HOSTILE, build, hostile
+
+pytestmark = pytest.mark.browser
+CHROMIUM = Path("/usr/bin/chromium")
+QUIET = (
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync",
+    "--disable-component-update", "--disable-quic",
+)  # fmt: skip
+
+
+@dataclass
+class Opened:
+    """A report in a tab, with everything it said or asked for."""
+
+    tab: Tab
+    address: str
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def go(self, fragment: str = "") -> None:
+        self.tab.goto("about:blank")  # a change of fragment alone would not load the page
+        self.tab.goto(self.address + fragment)
+        self.tab.wait_for_selector("html[data-ready=yes]")
+
+    def rows(self) -> list[str]:
+        return self.tab.locator("#list tbody tr").all_inner_texts()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        pytest.fail(f"The browser tests need Chromium at {CHROMIUM}, but there is none: install the chromium package.")
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(QUIET))
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("report")
+    made = {"plain": build(features=60), "hostile": hostile()}
+    for name, report in made.items():
+        (folder / f"{name}.html").write_text(render(report), "utf-8")
+    return {name: (folder / f"{name}.html").as_uri() for name in made}
+
+
+def refuse(dialog: Dialog, found: Opened) -> None:
+    found.complaints.append(dialog.message)
+    dialog.dismiss()
+
+
+def opened(browser: Browser, address: str) -> Iterator[Opened]:
+    context = browser.new_context(viewport={"width": 1240, "height": 900}, color_scheme="light")
+    found = Opened(context.new_page(), address)
+    found.tab.on("console", lambda message: found.complaints.append(message.text))
+    found.tab.on("pageerror", lambda error: found.complaints.append(str(error)))
+    found.tab.on("dialog", lambda dialog: refuse(dialog, found))
+    found.tab.on("request", lambda request: found.requests.append(request.url))
+    yield found
+    asked = [url for url in found.requests if not url.startswith((address, "about:", "data:", "blob:"))]
+    context.close()
+    assert not found.complaints
+    assert not asked
+
+
+@pytest.fixture
+def plain(browser: Browser, pages: dict[str, str]) -> Iterator[Opened]:
+    yield from opened(browser, pages["plain"])
+
+
+@pytest.fixture
+def nasty(browser: Browser, pages: dict[str, str]) -> Iterator[Opened]:
+    yield from opened(browser, pages["hostile"])
+
+
+def test_first_screen(plain: Opened) -> None:
+    plain.go()
+    assert plain.tab.locator("h1").first.inner_text() == "demo-text"
+    assert "Explanations predict" in plain.tab.locator(".lead").inner_text()
+    assert plain.tab.locator("#who ~ .chains .grade-E").is_visible()
+    assert len(plain.rows()) == 50
+
+
+def test_nothing_is_wider_than_a_phone(plain: Opened) -> None:
+    plain.tab.set_viewport_size({"width": 390, "height": 800})
+    for fragment in ("", "#feature=demo-256/7"):
+        plain.go(fragment)
+        assert plain.tab.evaluate("() => document.documentElement.scrollWidth") <= 390
+
+
+def test_search_by_words_and_by_number(plain: Opened) -> None:
+    plain.go()
+    plain.tab.fill("#search", "harbour")
+    assert plain.rows()
+    assert all("harbour" in row for row in plain.rows())
+    plain.tab.fill("#search", "17")
+    assert [row.split("\t")[0].strip() for row in plain.rows()] == [
+        f"demo-{w}/17" for w in (256, 512, 1024) for _ in range(2)
+    ]
+    plain.tab.fill("#search", "no such words")
+    assert plain.rows() == []
+    assert plain.tab.inner_text("#found").startswith("0 of ")
+
+
+def test_filters(plain: Opened) -> None:
+    plain.go()
+    plain.tab.select_option("#by-dictionary", "demo-512")
+    plain.tab.select_option("#by-explainer", "self")
+    assert all(row.startswith("demo-512/") and "self" in row for row in plain.rows())
+    plain.tab.select_option("#by-state", "unscored")
+    assert len(plain.rows()) == 6  # features 3, 13, … 53
+    assert all("too few firings in the score documents" in row for row in plain.rows())
+    plain.tab.select_option("#by-explainer", "")
+    plain.tab.select_option("#by-state", "dead")
+    assert [row.split("\t")[0].strip() for row in plain.rows()] == ["demo-512/60"]
+    plain.tab.select_option("#by-state", "")
+    plain.tab.select_option("#by-grade", "E")
+    assert plain.tab.locator("#list tbody .grade-B").count() == 0
+
+
+def test_sort_puts_the_unscored_last_both_ways(plain: Opened) -> None:
+    plain.go()
+    plain.tab.select_option("#by-dictionary", "demo-256")
+    plain.tab.click("#more")
+    plain.tab.click("#more")
+    for direction in ("descending", "ascending"):
+        plain.tab.click("[data-sort=value]")
+        plain.tab.click("#more")
+        plain.tab.click("#more")
+        values = plain.tab.locator("#list tbody tr td:nth-child(5)").all_inner_texts()
+        scored = [float(value) for value in values if re_number(value)]
+        assert scored == sorted(scored, reverse=direction == "descending")
+        assert not any(re_number(value) for value in values[len(scored) :])
+        assert plain.tab.get_attribute("th:has([data-sort=value])", "aria-sort") == direction
+
+
+def re_number(text: str) -> bool:
+    return text.replace(".", "", 1).isdigit()
+
+
+def test_another_score_can_be_shown(plain: Opened) -> None:
+    plain.go()
+    plain.tab.select_option("#metric", "probe.ap")
+    assert plain.tab.locator("#list tbody tr").first.locator(".grade-A").count() == 1
+
+
+def test_open_a_feature_and_come_back(plain: Opened) -> None:
+    plain.go()
+    plain.tab.click("#list tbody a >> nth=2")
+    plain.tab.wait_for_selector("#feature h1")
+    assert plain.tab.inner_text("#feature h1") == "Feature 1"
+    assert plain.tab.url.endswith("#feature=demo-256/1")
+    assert plain.tab.is_hidden("#report")
+    plain.tab.click("a[rel=next]")
+    plain.tab.wait_for_function("() => document.querySelector('#feature h1').textContent === 'Feature 2'")
+    plain.tab.go_back()
+    plain.tab.go_back()
+    plain.tab.wait_for_selector("#report:not([hidden])")
+    assert plain.tab.is_hidden("#feature")
+
+
+def test_deep_link_shows_scores_evidence_and_histogram(plain: Opened) -> None:
+    plain.go("#feature=demo-1024/7")
+    text = plain.tab.inner_text("#feature")
+    assert "of 1,024, demo-1024" in text
+    for words in ("detection.ap", "lexical_floor.ap", "7.4 – 9.2", "silent, though near", "How strongly, how often"):
+        assert words in text
+    assert plain.tab.locator("#feature .token.fires").count() >= 5
+    assert plain.tab.locator("#feature .histogram rect").count() > 5
+    assert plain.tab.locator("#feature .grade-B").count() >= 2
+    token = plain.tab.locator("#feature .token.fires").first
+    assert float(token.get_attribute("data-value") or "nan") > 0
+    assert token.evaluate("node => getComputedStyle(node).backgroundColor") != "rgba(0, 0, 0, 0)"
+
+
+def test_deep_link_to_the_unscored_the_dead_and_the_unknown(plain: Opened) -> None:
+    plain.go("#feature=demo-256/3")
+    assert "too few firings in the score documents" in plain.tab.inner_text("#feature")
+    plain.go("#feature=demo-256/60")
+    assert "never fired in 431 documents" in plain.tab.inner_text("#feature")
+    plain.go("#feature=demo-256/99999")
+    assert "No feature 99999" in plain.tab.inner_text("#feature")
+    plain.go("#feature=%E0%A4%A/1")
+    assert "No feature 1" in plain.tab.inner_text("#feature")
+
+
+def test_dark_and_light(plain: Opened) -> None:
+    plain.go()
+    colour = "() => getComputedStyle(document.body).backgroundColor"
+    before = plain.tab.evaluate(colour)
+    plain.tab.click("#theme")
+    assert plain.tab.evaluate(colour) != before
+    assert plain.tab.get_attribute("#theme", "aria-pressed") == "true"
+    plain.tab.click("#theme")
+    assert plain.tab.evaluate(colour) == before
+
+
+def test_by_keyboard_alone(plain: Opened) -> None:
+    plain.go()
+    plain.tab.focus("#list tbody a")
+    plain.tab.keyboard.press("Enter")
+    plain.tab.wait_for_selector("#feature h1")
+    assert plain.tab.evaluate("() => document.activeElement.tagName") == "H1"
+    plain.tab.focus("#feature .passage")
+    shown = "() => getComputedStyle(document.querySelector('#feature .token.fires'), '::after').display"
+    assert plain.tab.evaluate(shown) == "block"
+
+
+def test_hostile_text_stays_text(nasty: Opened) -> None:
+    nasty.go()
+    visible = HOSTILE.replace("\u202e", "\ufffd")
+    assert nasty.tab.inner_text("h1 >> nth=0") == visible
+    assert visible in nasty.tab.inner_text("#list tbody tr >> nth=0")
+    assert "hand-picked" in nasty.tab.inner_text("#list tbody tr >> nth=0")
+    nasty.tab.click("#list tbody a >> nth=0")
+    nasty.tab.wait_for_selector("#feature h1")
+    text = nasty.tab.inner_text("#feature")
+    assert visible in text
+    assert "<b>bold</b>" in text
+    assert "hand-picked" in text
+    assert nasty.tab.locator("img, b:has-text('bold')").count() == 0
+    assert nasty.tab.locator("script:not([type])").count() == 1

@@ -1,0 +1,432 @@
+"""A small synthetic report, and the large one that sizes are measured on. Every number is invented."""
+
+import dataclasses
+import math
+import random
+from collections.abc import Sequence
+
+import pandas as pd
+
+from autointerp.report.data import (
+    HAND_PICKED,
+    Arm,
+    Counts,
+    DictionaryNote,
+    FeatureEvidence,
+    Passage,
+    Report,
+    Settings,
+)
+
+HOSTILE = '</script><script>alert(1)</script><img src=x onerror="alert(2)"> \' " & {{7*7}} {% raw %} \u202e'
+WORDS = [
+    "the",
+    "ferry",
+    "crossed",
+    "a",
+    "narrow",
+    "strait",
+    "at",
+    "dawn",
+    "and",
+    "entered",
+    "the",
+    "harbour",
+    "under",
+    "sail",
+    "while",
+    "a",
+    "small",
+    "stream",
+    "flows",
+    "into",
+]
+NAN = math.nan
+LEXICAL = Arm("lexical", "minilm", "B", 100)
+SELF = Arm("self", "self", "E", 8)
+Row = dict[str, object]
+SCORES = [
+    "dictionary",
+    "feature",
+    "metric",
+    "control",
+    "explainer",
+    "scorer",
+    "rubric",
+    "value",
+    "low",
+    "high",
+    "n",
+    "unscored",
+    "unscored_reason",
+    "circularity",
+]
+
+
+def number(
+    dictionary: str,
+    width: int,
+    metric: str,
+    value: float,
+    half: float = NAN,
+    arm: Arm | None = None,
+    control: str = "none",
+    n: int = 100,
+    unscored: int = 0,
+) -> Row:
+    """One row of dictionaries.csv."""
+    return {
+        "dictionary": dictionary,
+        "width": width,
+        "metric": metric,
+        "control": control,
+        "explainer": arm.explainer if arm else "",
+        "scorer": arm.scorer if arm else "",
+        "rubric": "detection.cosine@1" if arm else "",
+        "value": value,
+        "low": value - half,
+        "high": value + half,
+        "n": n,
+        "unscored": unscored,
+        "circularity": arm.grade if arm else "A",
+    }
+
+
+def dictionary_rows(name: str, width: int, arms: Sequence[Arm], documents: int = 431) -> list[Row]:
+    """A larger dictionary is explained better, up to a point, and has more dead features."""
+    size = math.log2(width) - 8
+    rows = [
+        number(name, width, "dead_share", dead(width) / width, min(0.004, dead(width) / width)),
+        number(name, width, "dead_bound_documents", 3 / documents),
+        number(name, width, "dead_bound_tokens", 3 / 65536),
+        number(name, width, "l0", 31.6 + size, 0.4),
+        number(name, width, "explained_variance", 0.67 + 0.04 * size, 0.003),
+        number(name, width, "lexical_floor.ap", 0.55 + 0.01 * size, 0.03),
+        number(name, width, "probe.ap", 0.82 + 0.01 * size, 0.02),
+    ]
+    for arm in arms:
+        own = arm.grade == "E"
+        true = 0.43 if own else 0.61 + 0.05 * min(size, 2)
+        shuffled = 0.42 if own else 0.36
+        half, n, missing = (0.11, 8, 1) if own else (0.045, 97, 3)
+        gain = true - shuffled
+        rows += [
+            number(name, width, "detection.ap", true, half, arm, n=n, unscored=missing),
+            number(name, width, "detection.ap", shuffled, half * 0.6, arm, "shuffled", n, missing),
+            number(name, width, "detection.ap.minus_shuffled", gain, half, arm, n=n, unscored=missing),
+            number(name, width, "detection.auroc", 0.5 + gain, half, arm, n=n, unscored=missing),
+            number(name, width, "detection.auroc", 0.51, half, arm, "shuffled", n, missing),
+            number(name, width, "detection.ap_corpus", true / 3, half, arm, n=n, unscored=missing),
+            number(name, width, "detection.ap_corpus", 0.05, 0.01, arm, "shuffled", n, missing),
+            number(
+                name,
+                width,
+                "detection.ap.minus_lexical_floor",
+                true - 0.55 - 0.01 * size,
+                half,
+                arm,
+                n=n,
+                unscored=missing,
+            ),
+        ]
+        if not own:
+            rows += [
+                number(name, width, "sensitivity.retrieval", 0.52 - 0.06 * size, 0.05, arm, n=n, unscored=missing),
+                number(name, width, "sensitivity.retrieval", 0.11, 0.03, arm, "shuffled", n, missing),
+                number(name, width, "sensitivity.retrieval_base", 0.08, 0.01, arm, n=n, unscored=missing),
+            ]
+    return rows
+
+
+def dead(width: int) -> int:
+    return 0 if width <= 512 else int(width * (math.log2(width) - 9) ** 2 / 240)
+
+
+def passages(draw: random.Random, top: float, words: Sequence[str], length: int, each: int) -> tuple[Passage, ...]:
+    made = []
+    for stratum in ("bin4", "bin3", "bin2", "bin1", "bin0", "near", "same_token", "random"):
+        low, high = (
+            (top * int(stratum[3]) / 5, top * (int(stratum[3]) + 1) / 5) if stratum.startswith("bin") else (0.0, 0.0)
+        )
+        for _ in range(each):
+            start = draw.randrange(max(1, len(words) - length))
+            pieces = tuple((" " if i else "") + word for i, word in enumerate(words[start : start + length]))
+            fires = (
+                {draw.randrange(len(pieces)): draw.uniform(low, high), draw.randrange(len(pieces)): high * 0.4}
+                if high
+                else {}
+            )
+            made.append(Passage(stratum, low, high, pieces, tuple(fires.get(i, 0.0) for i in range(len(pieces)))))
+    return tuple(made)
+
+
+def feature_scores(draw: random.Random, name: str, feature: int, arms: Sequence[Arm]) -> list[Row]:
+    """Rows of scores.csv for one feature; every tenth feature could not be judged."""
+
+    def row(metric: str, value: float, arm: Arm | None, control: str = "none", reason: str = "") -> Row:
+        return {
+            "dictionary": name,
+            "feature": feature,
+            "metric": metric,
+            "control": control,
+            "explainer": arm.explainer if arm else "",
+            "scorer": arm.scorer if arm else "",
+            "rubric": "detection.cosine@1" if arm else "",
+            "value": value,
+            "low": value - 0.08,
+            "high": value + 0.07,
+            "n": 0 if reason else 40,
+            "unscored": 40 if reason else 0,
+            "unscored_reason": reason,
+            "circularity": arm.grade if arm else "A",
+        }
+
+    rows = [row("lexical_floor.ap", draw.uniform(0.3, 0.8), None), row("probe.ap", draw.uniform(0.6, 0.99), None)]
+    for arm in arms:
+        reason = "too few firings in the score documents" if feature % 10 == 3 else ""
+        value = NAN if reason else draw.uniform(0.3, 0.95)
+        control = NAN if reason else draw.uniform(0.2, 0.5)
+        rows += [
+            row("detection.ap", value, arm, "none", reason),
+            row("detection.ap", control, arm, "shuffled", reason),
+            row("detection.ap.minus_shuffled", value - control, arm, "none", reason),
+            row("detection.auroc", value, arm, "none", reason),
+            row("detection.auroc", control, arm, "shuffled", reason),
+            row("sensitivity.retrieval", value, arm, "none", reason),
+            row("sensitivity.retrieval_base", control, arm, "none", reason),
+        ]
+    return rows
+
+
+def feature_rows(
+    draw: random.Random, name: str, feature: int, arms: Sequence[Arm], scores: list[Row], words: Sequence[str]
+) -> list[Row]:
+    rows = []
+    for arm in arms:
+        measured = {
+            str(row["metric"]): row["value"]
+            for row in scores
+            if row["control"] == "none" and (row["explainer"], row["scorer"]) in ((arm.explainer, arm.scorer), ("", ""))
+        }
+        text = "fires on words like " + ", ".join(f"“{word}”" for word in draw.sample(list(words), 4))
+        rows.append(
+            {
+                "dictionary": name,
+                "feature": feature,
+                "dead": False,
+                "n_fired": draw.randrange(20, 4000),
+                "density": draw.uniform(1e-4, 0.02),
+                "max_activation": draw.uniform(2, 12),
+                "selected_by": "seed 0",
+                "explainer": arm.explainer,
+                "explanation": text,
+                "scorer": arm.scorer,
+                "circularity": arm.grade,
+                **measured,
+            }
+        )
+    return rows
+
+
+def build(
+    widths: Sequence[int] = (256, 512, 1024),
+    arms: Sequence[Arm] = (LEXICAL, SELF),
+    features: int = 12,
+    words: Sequence[str] = WORDS,
+    length: int = 14,
+    each: int = 1,
+) -> Report:
+    """Dictionaries of these widths under these arms, `features` features each; feature 3 unscored, the last dead."""
+    draw = random.Random(0)
+    names = {f"demo-{width}": width for width in widths}
+    listed: list[Row] = []
+    scores: list[Row] = []
+    evidence = {}
+    edges = tuple(round(0.05 * 1.3**i, 4) for i in range(25))
+    for name in names:
+        for feature in range(features):
+            mine = feature_scores(draw, name, feature, arms)
+            scores += mine
+            listed += feature_rows(draw, name, feature, arms, mine, words)
+            counts = tuple(int(400 * math.exp(-(((i - 9) / 4) ** 2))) for i in range(24))
+            evidence[name, feature] = FeatureEvidence(passages(draw, 9.2, words, length, each), counts, edges)
+        listed.append(
+            {
+                "dictionary": name,
+                "feature": features,
+                "dead": True,
+                "n_fired": 0,
+                "density": 0.0,
+                "max_activation": 0.0,
+                "selected_by": "seed 0",
+                "explainer": "",
+                "explanation": "",
+                "scorer": "",
+                "circularity": "",
+            }
+        )
+    role = ("role", "requested", "resolved", "provider", "developer", "family", "generation", "known")
+    return Report(
+        name="demo-text",
+        generated="21 Nov 2026 02:14",
+        version="0.1.0",
+        subject="HuggingFaceTB/SmolLM2-135M",
+        hooks=("layer 15 output",),
+        seed=0,
+        command="autointerp run demo-text",
+        counts=Counts(
+            431,
+            512,
+            65536,
+            64512,
+            {"first position": 512, "special token": 498, "norm above 10 × median": 14},
+            23,
+            17,
+            {"explain": 214, "score": 217},
+        ),
+        settings=Settings(
+            0.2, 20, 2000, "B", "shows what circularity looks like" if any(arm.grade > "B" for arm in arms) else None
+        ),
+        dictionaries=pd.DataFrame([row for name, width in names.items() for row in dictionary_rows(name, width, arms)]),
+        features=pd.DataFrame(listed),
+        scores=pd.DataFrame(scores, columns=SCORES),
+        roles=pd.DataFrame(
+            [
+                (
+                    "subject",
+                    "HuggingFaceTB/SmolLM2-135M",
+                    "HuggingFaceTB/SmolLM2-135M",
+                    "transformers",
+                    "Hugging Face",
+                    "SmolLM",
+                    "2",
+                    True,
+                ),
+                ("explainer lexical", "", "", "code", "", "", "", True),
+                (
+                    "scorer minilm",
+                    "sentence-transformers/all-MiniLM-L6-v2",
+                    "sentence-transformers/all-MiniLM-L6-v2",
+                    "embedding",
+                    "Microsoft",
+                    "MiniLM",
+                    "1",
+                    True,
+                ),
+                (
+                    "explainer self",
+                    "SmolLM2-135M",
+                    "HuggingFaceTB/SmolLM2-135M",
+                    "local",
+                    "Hugging Face",
+                    "SmolLM",
+                    "2",
+                    True,
+                ),
+                (
+                    "scorer self",
+                    "HuggingFaceTB/SmolLM2-135M",
+                    "HuggingFaceTB/SmolLM2-135M",
+                    "local",
+                    "Hugging Face",
+                    "SmolLM",
+                    "2",
+                    True,
+                ),
+            ],
+            columns=role,
+        ),
+        costs=pd.DataFrame(
+            [("scorer self", "local", "SmolLM2-135M", 192, 40, 80412, 2410, NAN, 62.4)],
+            columns=[
+                "role",
+                "provider",
+                "model",
+                "requests",
+                "cached",
+                "input_tokens",
+                "output_tokens",
+                "price_usd",
+                "seconds",
+            ],
+        ),
+        arms=tuple(arms),
+        notes={
+            name: DictionaryNote(
+                width,
+                dead(width),
+                {
+                    "format": "sae_lens",
+                    "activation": "topk",
+                    "k": "32",
+                    "hook": "model.layers.15",
+                    "path": f"datasets/dictionaries/{name}",
+                    "hash": "sha256:9f2c…",
+                },
+            )
+            for name, width in names.items()
+        },
+        unscored=pd.DataFrame(
+            [
+                ("too few firings in the score documents", "detection.ap", 9),
+                ("answer missing after a second try", "detection.ap", 3),
+            ],
+            columns=["reason", "metric", "count"],
+        ),
+        evidence=evidence,
+        config='name = "demo-text"\nseed = 0\n',
+    )
+
+
+def changed(
+    report: Report, metric: str, value: float, half: float, dictionary: str = "", arm: Arm | None = None
+) -> Report:
+    """The same report with one metric moved (control none) in one dictionary or in all."""
+    frame = report.dictionaries.copy()
+    rows = (frame["metric"] == metric) & (frame["control"] == "none")
+    if dictionary:
+        rows &= frame["dictionary"] == dictionary
+    if arm:
+        rows &= frame["scorer"] == arm.scorer
+    frame.loc[rows, ["value", "low", "high"]] = [value, value - half, value + half]
+    return dataclasses.replace(report, dictionaries=frame)
+
+
+def hostile() -> Report:
+    """Every place that takes text from outside holds text that wants to be markup."""
+    report = build((256, 512), features=4)
+    features, scores, roles, unscored = (
+        frame.copy() for frame in (report.features, report.scores, report.roles, report.unscored)
+    )
+    features["explanation"] = HOSTILE
+    features.loc[0, "selected_by"] = HAND_PICKED
+    scores.loc[scores["unscored_reason"] != "", "unscored_reason"] = HOSTILE
+    roles.loc[roles["role"] == "scorer minilm", ["resolved", "developer"]] = HOSTILE
+    unscored["reason"] = HOSTILE
+    pieces = (HOSTILE, "</script>", "<b>bold</b>", "\n", "{{7*7}}")
+    passage = Passage("bin4", 7.4, 9.2, pieces, (9.2, 1.0, 8.0, 0.0, 7.5))
+    evidence = {
+        key: dataclasses.replace(item, passages=(passage, *item.passages)) for key, item in report.evidence.items()
+    }
+    for frame in (report.dictionaries, features, scores):
+        frame["dictionary"] = frame["dictionary"].replace("demo-256", HOSTILE)
+    return dataclasses.replace(
+        report,
+        name=HOSTILE,
+        subject=HOSTILE,
+        hooks=(HOSTILE,),
+        command=HOSTILE,
+        config=HOSTILE,
+        features=features,
+        scores=scores,
+        roles=roles,
+        unscored=unscored,
+        settings=dataclasses.replace(report.settings, allow=HOSTILE),
+        notes={
+            HOSTILE if name == "demo-256" else name: dataclasses.replace(note, convention={HOSTILE: HOSTILE})
+            for name, note in report.notes.items()
+        },
+        evidence={
+            (HOSTILE if name == "demo-256" else name, feature): item for (name, feature), item in evidence.items()
+        },
+    )

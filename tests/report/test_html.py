@@ -1,0 +1,222 @@
+"""The page: self-contained, inert under hostile text, and saying the same numbers as the frames."""
+
+import base64
+import dataclasses
+import gzip
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pandas as pd
+import pytest
+from builders import HOSTILE, LEXICAL, NAN, SELF, build, changed, hostile
+
+from autointerp.report import plots, tables
+from autointerp.report.data import Report
+from autointerp.report.html import render
+
+
+class Page(HTMLParser):
+    """Elements with their attributes and the text of every table cell, as a browser would see them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.blocks: dict[str, str] = {}
+        self.inside = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self.inside = dict(attrs).get("id") or "" if tag == "script" else tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self.inside == "index" or self.inside.startswith("features-"):
+            self.blocks[self.inside] = data
+        elif self.inside != "style":
+            self.words.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def unpack(text: str) -> Any:
+    return json.loads(gzip.decompress(base64.b64decode(text)))
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return build()
+
+
+@pytest.fixture(scope="module")
+def page(report: Report) -> Page:
+    return Page(render(report))
+
+
+def test_equal_reports_are_equal_bytes() -> None:
+    assert render(build()) == render(build())
+
+
+def test_nothing_is_loaded(page: Page) -> None:
+    for tag, attributes in page.elements:
+        assert tag not in ("img", "iframe", "object", "embed", "base", "form") or tag == "form"
+        assert "src" not in attributes, tag
+        assert (attributes.get("href") or "#").startswith(("#", "data:,")), attributes
+        assert not [name for name in attributes if name.startswith("on")], attributes
+    style = render(build((256,))).split("<style>")[1].split("</style>")[0]
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_policy_names_exactly_the_style_and_script_of_the_page() -> None:
+    text = render(build((256,)))
+    policy = next(item["content"] for item in Page(text).all("meta") if item.get("http-equiv"))
+    assert policy is not None
+    assert policy.startswith("default-src 'none';")
+    for content in (
+        re.findall(r"<style>(.*?)</style>", text, re.S)[0],
+        re.findall(r"<script>(.*?)</script>", text, re.S)[0],
+    ):
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy
+    assert not [
+        attributes for _, attributes in Page(text).elements if "style" in attributes
+    ]  # the policy would refuse them
+
+
+def test_hostile_text_is_inert() -> None:
+    text = render(hostile())
+    found = Page(text)
+    assert len(re.findall("<script", text)) == text.count("</script>")
+    assert [item.get("type") for item in found.all("script")].count(None) == 1
+    assert "alert(1)" not in {item.get("id") for item in found.all("script")}
+    assert not found.all("img")
+    assert not [attributes for _, attributes in found.elements if any(name.startswith("on") for name in attributes)]
+    assert "{{7*7}}" in found.text
+    assert not re.search(r"\b49\b", found.text)
+    assert "\u202e" not in text
+
+
+def test_hostile_text_arrives_whole_in_the_data() -> None:
+    found = Page(render(hostile()))
+    index, block = unpack(found.blocks["index"]), unpack(found.blocks["features-0"])
+    wanted = HOSTILE.replace("\u202e", "\ufffd")
+    assert set(index["columns"]["text"]) == {wanted}
+    assert wanted in index["reasons"]
+    assert [wanted, "</script>", "<b>bold</b>", "\n", "{{7*7}}"] in block["pieces"]
+
+
+def test_every_grade_is_a_letter(page: Page, report: Report) -> None:
+    badges = [item for item in page.all("span") if (item.get("class") or "").startswith("grade ")]
+    assert {str(item["class"])[-1] for item in badges} == set("ABCDE")
+    for letter in "ABCDE":
+        assert f"grade {letter} " in page.text + " "
+    assert [(grade, page_n) for grade, page_n, _ in tables.by_grade(report)] == [
+        (grade, int((report.dictionaries["circularity"] == grade).sum())) for grade in "ABCDE"
+    ]
+
+
+def test_numbers_are_those_of_the_frame(page: Page, report: Report) -> None:
+    shown = {float(item["value"] or "nan") for item in page.all("data")}
+    kept = report.dictionaries[~report.dictionaries["metric"].str.startswith("dead_")]
+    kept = kept[
+        ~((kept["metric"] == "detection.ap") & (kept["control"] == "shuffled"))
+    ]  # drawn on the axis, in its label
+    assert shown == {value for value in kept["value"] if value == value}
+    labels = [item.get("aria-label") or "" for item in page.all("svg")]
+    assert "score 0.61, shuffled 0.36" in labels
+    assert "0.61 [0.56, 0.65]" in page.text.replace("0.66]", "0.65]")
+
+
+def test_unscored_is_said_and_counted(report: Report) -> None:
+    found = Page(render(changed(report, "detection.ap", NAN, NAN, "demo-512", LEXICAL)))
+    assert "unscored" in found.text
+    assert "nan" not in re.findall(r"[a-z]+", found.text)
+    assert "too few firings in the score documents" in found.text
+    assert "3 of 100" in found.text
+
+
+def test_the_reason_to_allow_stands_on_the_first_screen(page: Page) -> None:
+    assert page.text.index("allowed: “shows what circularity looks like”") < page.text.index("Dictionaries")
+
+
+def test_an_unneeded_reason_is_still_printed(report: Report) -> None:
+    calm = dataclasses.replace(build(arms=(LEXICAL,)), settings=report.settings)
+    assert "though no arm needed it" in Page(render(calm)).text
+
+
+def test_chains_merge_a_model_that_grades_itself(report: Report) -> None:
+    first, second = tables.chains(report)
+    assert [link.name for link in first.links] == ["SmolLM2-135M", "lexical", "all-MiniLM-L6-v2"]
+    assert [(link.role, link.name) for link in second.links] == [("subject, explainer and scorer", "SmolLM2-135M")]
+
+
+def test_index_and_blocks_hold_the_frames(page: Page, report: Report) -> None:
+    index = unpack(page.blocks["index"])
+    assert index["columns"]["feature"] == report.features["feature"].tolist()
+    assert index["columns"]["text"] == report.features["explanation"].tolist()
+    ours = report.features["detection.ap"].tolist()
+    for shown, value in zip(index["shown"]["detection.ap"]["value"], ours, strict=True):
+        assert shown is None if value != value else shown == pytest.approx(value, rel=1e-3)
+    block = unpack(page.blocks["features-0"])
+    rows = report.scores[(report.scores["dictionary"] == "demo-256") & (report.scores["feature"] == 3)]
+    assert len(block["features"]["demo-256/3"]["scores"]) == len(rows)
+    reasons = {index["reasons"][row[10]] for row in block["features"]["demo-256/3"]["scores"]}
+    assert "too few firings in the score documents" in reasons
+
+
+def test_the_shuffled_control_stands_beside_its_own_arm(page: Page, report: Report) -> None:
+    index = unpack(page.blocks["index"])
+    scores = report.scores
+    for at, row in enumerate(report.features.head(6).itertuples()):
+        own = scores[
+            (scores["dictionary"] == row.dictionary) & (scores["feature"] == row.feature)
+            & (scores["metric"] == "detection.ap")
+            & (scores["control"] == "shuffled") & (scores["scorer"] == row.scorer)
+        ]  # fmt: skip
+        assert index["shown"]["detection.ap"]["shuffled"][at] == pytest.approx(own["value"].iloc[0], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        build((1024,)),
+        build(arms=()),
+        build(arms=(SELF,)),
+        build(features=0),
+        changed(build(), "detection.ap", NAN, NAN),
+    ],
+)
+def test_odd_runs_render(odd: Report) -> None:
+    assert "autointerp" in Page(render(odd)).text
+
+
+def test_csv_round_trip_changes_nothing(tmp_path: Any, report: Report) -> None:
+    """A frame read back from its CSV has nan where there were empty strings; the page is the same."""
+    frames: dict[str, Any] = {}
+    for name in ("dictionaries", "features", "scores", "roles", "costs", "unscored"):
+        getattr(report, name).to_csv(tmp_path / f"{name}.csv", index=False)
+        frames[name] = pd.read_csv(tmp_path / f"{name}.csv")
+    again = Page(render(dataclasses.replace(report, **frames)))
+    assert again.text == Page(render(report)).text
+    assert unpack(again.blocks["index"]) == unpack(Page(render(report)).blocks["index"])
+
+
+def test_marks_stay_on_their_axis() -> None:
+    assert plots.place(2.0, 0, 1, 4, 196) == 196
+    assert plots.place(-1.0, 0, 1, 4, 196) == 4
+    assert plots.axis([0.36, 0.76]) == (0.2, 0.8, [0.2, 0.4, 0.6, 0.8])
+    assert plots.axis([0.0, 0.0])[2] == [0.0, 1.0]
+    assert len(plots.panels(build())) == 4
+    assert plots.panels(build((1024,))) == ()

@@ -1,0 +1,362 @@
+"""Sentences claim what the intervals allow, in every branch: better, worse, undecided, unscored, one or many."""
+
+import dataclasses
+
+import pytest
+from builders import LEXICAL, NAN, SELF, build, changed
+
+from autointerp.report import methods, sentences
+from autointerp.report.data import HAND_PICKED, Arm, DictionaryNote, Estimate, Report
+from autointerp.report.wording import decimal, interval, listing, percent, signed
+
+GAIN = "detection.ap.minus_shuffled"
+
+
+def estimate(value: float, low: float = NAN, high: float = NAN) -> Estimate:
+    return Estimate(value, low, high, 100, 0, "B")
+
+
+def said(report: Report) -> str:
+    return " ".join(sentence.plain for sentence in sentences.distrust(report))
+
+
+# --- numbers in words
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.614, "0.61"), (-0.004, "0.00"), (-0.3, "−0.30"), (1.0, "1.00"), (NAN, "unscored")]
+)
+def test_decimal(value: float, text: str) -> None:
+    assert decimal(value) == text
+
+
+def test_signed_has_no_sign_at_zero() -> None:
+    assert (signed(0.14), signed(-0.14), signed(0.001), signed(-0.001)) == ("+0.14", "−0.14", "0.00", "0.00")
+
+
+def test_interval_in_words_where_there_is_none() -> None:
+    assert interval(estimate(0.5, 0.4, 0.6)) == "[0.40, 0.60]"
+    assert interval(estimate(0.5)) == "[no interval]"
+
+
+def test_percent_keeps_small_shares_visible() -> None:
+    assert [percent(x) for x in (0.2, 0.043, 3 / 431, 0.0, NAN)] == ["20%", "4.3%", "0.7%", "0%", "unknown"]
+
+
+def test_listing() -> None:
+    assert [listing(names) for names in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
+
+
+# --- signs and differences
+
+
+@pytest.mark.parametrize(
+    ("item", "verdict"),
+    [
+        (estimate(0.2, 0.1, 0.3), "above"), (estimate(-0.2, -0.3, -0.1), "below"),
+        (estimate(0.1, 0.0, 0.2), "undecided"),
+        (estimate(0.2), "undecided"), (estimate(NAN), "unscored"), (None, "unscored"),
+    ],
+)  # fmt: skip
+def test_sign(item: Estimate | None, verdict: str) -> None:
+    assert sentences.sign(item) == verdict
+
+
+def test_difference_adds_margins_in_squares() -> None:
+    # margins 0.03 and 0.04 on each side: sqrt(0.0009 + 0.0016) = 0.05
+    found = sentences.difference(estimate(0.7, 0.67, 0.73), estimate(0.6, 0.56, 0.64))
+    assert (found.value, found.low, found.high) == pytest.approx((0.1, 0.05, 0.15))
+
+
+def test_difference_takes_the_worse_grade() -> None:
+    better, worse = estimate(0.7, 0.6, 0.8), dataclasses.replace(estimate(0.5, 0.4, 0.6), grade="D")
+    assert sentences.difference(better, worse).grade == "D"
+
+
+# --- headline
+
+
+def test_headline_all_above() -> None:
+    assert sentences.headline(build()).plain == (
+        "Explanations predict where features fire better than shuffled ones in all 3 dictionaries."
+    )
+    assert "both dictionaries" in sentences.headline(build((256, 512))).plain
+
+
+def test_headline_mixed_names_every_dictionary_once() -> None:
+    report = changed(build((256, 512, 1024, 2048)), GAIN, 0.02, 0.05, "demo-512", LEXICAL)
+    report = changed(report, GAIN, -0.2, 0.05, "demo-1024", LEXICAL)
+    report = changed(report, GAIN, NAN, NAN, "demo-2048", LEXICAL)
+    assert sentences.headline(report).plain == (
+        "Explanations predict where features fire better than shuffled ones in demo-256; not measurably better in "
+        "demo-512; worse in demo-1024; demo-2048 could not be scored."
+    )
+
+
+def test_headline_none_above_does_not_say_better() -> None:
+    report = changed(build(), GAIN, 0.01, 0.05, arm=LEXICAL)
+    assert sentences.headline(report).plain == (
+        "Explanations predict where features fire not measurably better than shuffled ones in demo-256, demo-512 and "
+        "demo-1024."
+    )
+    worse = changed(build(), GAIN, -0.2, 0.05, arm=LEXICAL)
+    assert "worse than shuffled ones in demo-256" in sentences.headline(worse).plain
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0.35, "better than shuffled ones do (difference +0.35 [0.30, 0.40])"),
+        (0.02, "not measurably better than shuffled ones do (difference +0.02 [−0.03, 0.07])"),
+        (-0.3, "worse than shuffled ones do (difference −0.30 [−0.35, −0.25])"),
+    ],
+)
+def test_headline_of_one(value: float, words: str) -> None:
+    report = changed(build((1024,), (LEXICAL,)), GAIN, value, 0.05)
+    assert sentences.headline(report).plain == f"In demo-1024, explanations predict where features fire {words}."
+
+
+def test_headline_without_scores_or_arms() -> None:
+    assert "No explanation could be scored" in sentences.headline(changed(build(), GAIN, NAN, NAN)).plain
+    assert "measures the dictionaries alone" in sentences.headline(build(arms=())).plain
+
+
+def test_headline_speaks_of_the_best_grade() -> None:
+    report = build(arms=(SELF, LEXICAL))
+    assert report.headline == LEXICAL
+    assert sentences.headline(report).grades == ("B",)
+
+
+def test_headline_of_a_self_graded_run_carries_its_grade() -> None:
+    assert sentences.headline(build(arms=(SELF,))).grades == ("E",)
+
+
+# --- growth
+
+
+def grown(*values: float, half: float = 0.02) -> Report:
+    widths = (256, 512, 1024, 2048)[: len(values)]
+    report = build(widths, (LEXICAL,))
+    for width, value in zip(widths, values, strict=True):
+        report = changed(report, "detection.ap", value, half, f"demo-{width}")
+    return report
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ((0.5, 0.6), "demo-512 is better than demo-256 (difference +0.10 [0.07, 0.13])"),
+        ((0.6, 0.5), "demo-512 is worse than demo-256"),
+        ((0.5, 0.51), "demo-512 is not measurably better than demo-256"),
+        (
+            (0.5, 0.6, 0.7),
+            "Each larger dictionary scores higher than the one before; demo-1024 is better than demo-512",
+        ),
+        ((0.5, 0.6, 0.6), "Larger is better up to demo-512; demo-1024 is not measurably better than demo-512"),
+        ((0.5, 0.5, 0.7), "demo-1024 is better than demo-512"),
+        ((0.5, 0.6, 0.6, 0.4), "Larger is better up to demo-512; demo-2048 is worse than demo-1024"),
+    ],
+)
+def test_growth(values: tuple[float, ...], words: str) -> None:
+    found = sentences.growth(grown(*values))
+    assert found is not None
+    assert found.plain.startswith(words)
+
+
+def test_growth_counts_the_dead_of_the_largest() -> None:
+    found = sentences.growth(build((256, 2048)))
+    assert found is not None
+    assert "34 of its 2,048 features never fired" in found.plain
+
+
+def test_growth_skips_what_has_no_score_and_needs_two() -> None:
+    report = changed(grown(0.5, 0.6, 0.7), "detection.ap", NAN, NAN, "demo-512")
+    found = sentences.growth(report)
+    assert found is not None
+    assert found.plain.startswith("demo-1024 is better than demo-256")
+    assert sentences.growth(build((1024,))) is None
+    assert sentences.growth(changed(build((256, 512)), "detection.ap", NAN, NAN)) is None
+
+
+def test_growth_is_silent_about_equal_widths() -> None:
+    report = build((256, 512))
+    same = {name: DictionaryNote(512, 0, {}) for name in report.notes}
+    assert sentences.growth(dataclasses.replace(report, notes=same)) is None
+
+
+# --- lexical floor
+
+
+def test_floor_above_below_and_undecided() -> None:
+    metric = "detection.ap.minus_lexical_floor"
+    report = changed(build(), metric, 0.2, 0.05, "demo-256", LEXICAL)
+    report = changed(report, metric, 0.01, 0.05, "demo-512", LEXICAL)
+    report = changed(report, metric, -0.2, 0.05, "demo-1024", LEXICAL)
+    found = sentences.floor(report)
+    assert found is not None
+    assert "explanations add +0.20 [0.15, 0.25] in demo-256" in found.plain
+    assert "explanations add nothing measurable: +0.01 [−0.04, 0.06] in demo-512" in found.plain
+    assert "explanations stay below it: −0.20 [−0.25, −0.15] in demo-1024" in found.plain
+    assert found.grades == ("A", "B")
+
+
+def test_floor_of_many_gives_the_ends() -> None:
+    found = sentences.floor(build((256, 512, 1024, 2048, 4096)))
+    assert found is not None
+    assert found.plain.count("[") == 2
+
+
+def test_floor_alone_and_absent() -> None:
+    only = sentences.floor(changed(build(), "detection.ap.minus_lexical_floor", NAN, NAN))
+    assert only is not None
+    assert only.plain.endswith("reaches 0.55 to 0.57 without any explanation.")
+    assert sentences.floor(changed(build(), "lexical_floor.ap", NAN, NAN)) is None
+
+
+# --- arms that grade themselves
+
+
+def test_approves_of_anything_only_when_the_interval_includes_zero() -> None:
+    (found,) = sentences.self_graded(build())
+    assert found.plain.endswith("as far as 8 features can tell, it approves of anything.")
+    assert found.grades == ("E",)
+    (apart,) = sentences.self_graded(changed(build(), GAIN, 0.3, 0.1, arm=SELF))
+    assert "tells them apart" in apart.plain
+    assert "approves" not in apart.plain
+    (wrong,) = sentences.self_graded(changed(build(), GAIN, -0.3, 0.1, arm=SELF))
+    assert "prefers the wrong ones" in wrong.plain
+
+
+def test_one_dictionary_shows_the_difference() -> None:
+    (found,) = sentences.self_graded(build((1024,)))
+    assert "(difference +0.01 [−0.10, 0.12])" in found.plain
+
+
+def test_self_graded_without_interval_or_score() -> None:
+    (bare,) = sentences.self_graded(changed(build(), GAIN, 0.1, NAN, arm=SELF))
+    assert "without an interval" in bare.plain
+    assert "approves" not in bare.plain
+    (none,) = sentences.self_graded(changed(build(), GAIN, NAN, NAN, arm=SELF))
+    assert "could not be scored" in none.plain
+
+
+def test_grade_d_is_not_called_self_graded() -> None:
+    (found,) = sentences.self_graded(build(arms=(LEXICAL, Arm("big", "big", "D", 100))))
+    assert found.plain.startswith("The arm of one model in two roles (big)")
+    assert sentences.self_graded(build(arms=(LEXICAL,))) == ()
+
+
+# --- notes
+
+
+def test_selection_says_who_chose() -> None:
+    report = build(features=12)
+    assert sentences.selection(report) == "12 features each, drawn by seed 0 · nothing hand-picked"
+    some, every = report.features.copy(), report.features.copy()
+    some.loc[some["feature"] == 5, "selected_by"] = HAND_PICKED
+    every["selected_by"] = HAND_PICKED
+    assert sentences.selection(dataclasses.replace(report, features=some)).endswith("3 of 36 hand-picked")
+    assert sentences.selection(dataclasses.replace(report, features=every)).endswith("all of them hand-picked")
+
+
+def test_dead_note_is_the_rule_of_three() -> None:
+    assert "431 documents" in sentences.dead_note(build())
+    assert "0.7% of documents" in sentences.dead_note(build())  # 3 / 431
+    counts = dataclasses.replace(build().counts, documents=0)
+    assert sentences.dead_note(dataclasses.replace(build(), counts=counts)) == "No document was read."
+
+
+def test_unscored_note_names_reasons_by_count() -> None:
+    report = build(features=14)  # features 3 and 13 of three dictionaries under two arms
+    assert sentences.unscored_note(report) == "Unscored: 12 too few firings in the score documents."
+    scores = report.scores.copy()
+    scores.loc[scores["feature"] == 13, "unscored_reason"] = ""
+    assert "6 no reason given, 6 too few firings" in sentences.unscored_note(dataclasses.replace(report, scores=scores))
+    calm = build(features=3)
+    assert sentences.unscored_note(calm).endswith("; 12 other numbers could not be scored.")
+    nothing = dataclasses.replace(calm, unscored=calm.unscored.iloc[:0])
+    assert sentences.unscored_note(nothing) == "Nothing was left unscored."
+
+
+# --- what to distrust
+
+
+def test_distrust_names_circular_arms_and_the_reason() -> None:
+    assert "Circular numbers stand on this page: self judged by self" in said(build())
+    assert "“shows what circularity looks like”" in said(build())
+    assert "Circular numbers" not in said(build(arms=(LEXICAL,)))
+
+
+def test_distrust_unknown_lineage_and_renamed_models() -> None:
+    report = build()
+    roles = report.roles.copy()
+    roles.loc[roles["role"] == "scorer minilm", "known"] = False
+    assert "Unknown lineage: scorer minilm" in said(dataclasses.replace(report, roles=roles))
+    assert "Another model answered" not in said(report)  # an owner before the name is no other model
+    roles.loc[roles["role"] == "scorer minilm", "resolved"] = "someone/else"
+    assert "scorer minilm asked for" in said(dataclasses.replace(report, roles=roles))
+
+
+def test_distrust_one_judge() -> None:
+    assert "One judge: minilm" in said(build())
+    assert "One judge" not in said(build(arms=(LEXICAL, Arm("lexical", "other", "B", 100))))
+
+
+def test_distrust_sensitivity_falls_only_beyond_its_interval() -> None:
+    assert "Sensitivity falls from 0.52 in demo-256 to 0.40 in demo-1024" in said(build())
+    level = changed(build(), "sensitivity.retrieval", 0.5, 0.05)
+    assert "Sensitivity falls" not in said(level)
+    assert "Sensitivity falls" not in said(build((1024,)))
+    low = changed(build(), "sensitivity.retrieval", 0.11, 0.05)
+    assert "Fitting texts do not measurably fire more often" in said(low)
+
+
+def test_distrust_floor_and_shuffled() -> None:
+    report = changed(build(), "detection.ap.minus_lexical_floor", -0.1, 0.05, "demo-512", LEXICAL)
+    assert "Counting words does as well" in said(report)
+    assert "below it in demo-512" in said(report)
+    assert "Shuffled explanations do as well" in said(changed(build(), GAIN, 0.0, 0.05, arm=LEXICAL))
+    assert "Shuffled explanations" not in said(build())
+
+
+def test_distrust_corpus_rate_reconstruction_and_few() -> None:
+    assert "Scores assume 20% positives. At the rate of the corpus" in said(build())
+    assert "demo-256 explains 0.30 of the variance" in said(
+        changed(build(), "explained_variance", 0.3, 0.01, "demo-256")
+    )
+    assert "Few features: 12 features of demo-256" in said(build())
+    assert "Few features: 8 features for self judged by self" in said(build(features=40))
+
+
+def test_distrust_hand_picked_and_masked() -> None:
+    report = build()
+    features = report.features.copy()
+    features["selected_by"] = HAND_PICKED
+    assert "hand-picked" in said(dataclasses.replace(report, features=features))
+    counts = dataclasses.replace(report.counts, masked={"norm above 10 × median": 30000})
+    assert "of positions are masked (30,000 norm above" in said(dataclasses.replace(report, counts=counts))
+    assert "masked" not in said(report)
+
+
+def test_distrust_is_quiet_where_nothing_was_measured() -> None:
+    bare = build(arms=())
+    assert "shuffled" not in said(bare).lower()
+
+
+# --- methods
+
+
+def test_every_metric_of_the_run_is_defined() -> None:
+    found = dict(methods.definitions(build()))
+    assert "No definition" not in " ".join(found.values())
+    assert "20% positives" in found["detection.ap"]
+    assert found[GAIN] == "detection.ap minus its shuffled control, feature by feature, then averaged."
+
+
+def test_limits_follow_the_run() -> None:
+    many = " ".join(item.plain for item in methods.limits(build()))
+    assert "2,000 resamples" in many
+    assert "(3 / documents)" in many
+    one = " ".join(item.plain for item in methods.limits(build((1024,))))
+    assert "two sizes" in many
+    assert "two sizes" not in one
