@@ -1,0 +1,111 @@
+"""The command line: a thin table of commands over the stages."""
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+Configs = Annotated[list[str], typer.Argument(help="TOML files or names of presets.", metavar="CONFIG...")]
+Config = Annotated[str, typer.Argument(help="A TOML file or the name of a preset.", metavar="CONFIG")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="Override a setting: a.b=c. May be repeated.")]
+Out = Annotated[Path, typer.Option("--out", help="The folder that holds the runs.")]
+
+
+@app.command()
+def run(configs: Configs, set_: Set = None, out: Out = Path("runs")) -> None:
+    """Run all stages of each config. Resumes where it stopped; does nothing where nothing changed."""
+    from autointerp.pipeline import over_unscored, run
+
+    late = []
+    for config in configs:
+        finished = run(config, tuple(set_ or ()), out)
+        typer.echo(f"report: {finished.report}")
+        late += over_unscored(finished)
+    for sentence in late:
+        typer.echo(sentence, err=True)
+    if late:
+        raise typer.Exit(3)
+
+
+@app.command()
+def check(config: Config, set_: Set = None) -> None:
+    """Show the plan: stages, requests, tokens, price, circularity grades. Nothing is spent."""
+    from autointerp import config as configuration
+    from autointerp.audit.roles import Roles
+    from autointerp.pipeline import refuse_circular
+    from autointerp.plan import plan
+
+    loaded = configuration.load(config, tuple(set_ or ()))
+    made = plan(loaded)
+    console = Console()
+    stages = Table(
+        "stage", "what it does", "requests", "input tokens", "output tokens", "price (USD)", title=loaded.name
+    )
+    for row in made.stages:
+        stages.add_row(
+            row.stage, row.what, *(f"{n:,}" for n in (row.requests, row.input_tokens, row.output_tokens)), row.price
+        )
+    console.print(stages)
+    arms = Table("explainer", "scorer", "circularity", title="who grades whom")
+    for explainer, scorer, grade in made.arms:
+        arms.add_row(explainer, scorer, grade)
+    console.print(arms)
+    for note in made.notes:
+        console.print(f"note: {note}", markup=False)
+    refuse_circular(loaded, Roles(loaded))
+
+
+def one_stage(name: str) -> Callable[..., None]:
+    def command(config: Config, set_: Set = None, out: Out = Path("runs")) -> None:
+        from autointerp.pipeline import run
+
+        run(config, tuple(set_ or ()), out, only=name)
+
+    command.__doc__ = f"Run the {name} stage alone."
+    return command
+
+
+for _name in ("collect", "evidence", "explain", "score", "report"):
+    app.command(_name)(one_stage(_name))
+
+
+def main() -> None:
+    """Run a command and turn what went wrong into a sentence and an exit code."""
+    from autointerp.errors import GateFailed, UserError
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for noisy in ("httpx2", "httpx", "openai", "anthropic", "transformers", "huggingface_hub"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    try:
+        code = app(standalone_mode=False)
+    except UserError as error:
+        end(str(error), 2)
+    except GateFailed as error:
+        end(str(error), 1)
+    except typer.Abort:
+        code = 130
+    except Exception as error:
+        # click's own usage errors carry a sentence; anything else is our mistake and keeps its trace
+        if not hasattr(error, "format_message"):
+            raise
+        end(f"{error.format_message()} Try autointerp --help.", 2)
+    # An Exit comes back from typer as its code, an interrupt as 130, a command that ended well as None.
+    if code == 130:
+        end("Interrupted; nothing is lost: run the same command again.", 130)
+    sys.exit(code)
+
+
+def end(sentence: str, code: int) -> None:
+    print(sentence, file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,142 @@
+"""The straight road: which stages there are, in which order, and why one is skipped."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+
+from autointerp import config as configuration
+from autointerp.audit.roles import Roles
+from autointerp.collect import collector
+from autointerp.config import RunConfig
+from autointerp.errors import GateFailed, UserError
+from autointerp.evidence import stage as evidence
+from autointerp.explain import stage as explain
+from autointerp.job import Job
+from autointerp.progress import log
+from autointerp.report import stage as report
+from autointerp.score import stage as score
+from autointerp.store import RunDirectory, write_text
+
+
+class Stage(Protocol):
+    """A stage module: what it depends on, and how to do it. It reads and writes the run directory and nothing else."""
+
+    @property
+    def inputs(self) -> Callable[[Job], dict[str, str]]: ...
+
+    @property
+    def run(self) -> Callable[[Job], tuple[list[Path], dict[str, Any]]]: ...
+
+
+STAGES: dict[str, Stage] = {
+    "collect": collector,
+    "evidence": evidence,
+    "explain": explain,
+    "score": score,
+    "report": report,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run, to be read from Python."""
+
+    path: Path
+
+    def scores(self) -> pd.DataFrame:
+        return self._csv("scores")
+
+    def features(self) -> pd.DataFrame:
+        return self._csv("features")
+
+    def dictionaries(self) -> pd.DataFrame:
+        return self._csv("dictionaries")
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report" / "index.html"
+
+    def _csv(self, name: str) -> pd.DataFrame:
+        return pd.read_csv(self.path / "report" / f"{name}.csv", dtype={"dictionary": str}, keep_default_na=True)
+
+
+def run(
+    source: str | Path | RunConfig, overrides: tuple[str, ...] = (), out: str | Path = "runs", only: str | None = None
+) -> Run:
+    """Run a config: every stage, or `only` one. What is already there and still true is not made again.
+
+    Raises UserError for a mistake in what was asked, GateFailed where the circularity policy says no.
+    """
+    config = source if isinstance(source, RunConfig) else configuration.load(source, overrides)
+    refuse_circular(config, Roles(config))
+    directory = RunDirectory(Path(out) / config.name)
+    settings = configuration.dump(config)
+    if not (directory / "run.toml").exists() or (directory / "run.toml").read_text("utf-8") != settings:
+        write_text(directory / "run.toml", settings)
+    job = Job(config, directory)
+    try:
+        for name, stage in STAGES.items():
+            if only in (None, name):
+                do(job, name, stage)
+                if only:
+                    break
+            else:
+                reason = (
+                    directory.stale(name, stage.inputs(job)) if name in directory.records() else "it has not run yet"
+                )
+                if reason:
+                    raise UserError(
+                        f"you asked for the {only} stage alone",
+                        f"it needs {name}, and {reason}",
+                        f"run `autointerp {name}` or `autointerp run` first",
+                    )
+    finally:
+        job.close()
+    return Run(directory.path)
+
+
+def do(job: Job, name: str, stage: Stage) -> None:
+    inputs = stage.inputs(job)
+    reason = job.directory.stale(name, inputs)
+    if reason is None:
+        log.info("%-9s nothing to do: same inputs, outputs in place", name)
+        return
+    log.info("%-9s running, because %s", name, reason)
+    started = time.monotonic()
+    outputs, facts = stage.run(job)
+    job.directory.record(name, inputs, outputs, facts)
+    log.info("%-9s done in %.0f s", name, time.monotonic() - started)
+
+
+def refuse_circular(config: RunConfig, roles: Roles) -> None:
+    """Stop before anything is spent when an arm would grade worse than the policy, unless a reason is given."""
+    if config.circularity.allow is not None:
+        return
+    for explainer, scorer, grade in roles.arms():
+        if grade > config.circularity.worst:
+            raise GateFailed(
+                f"You asked that no number be graded worse than {config.circularity.worst}, but explanations by "
+                f"{explainer!r} judged by {scorer!r} would be graded {grade}: choose other models, or say why it may "
+                f"be with circularity.allow."
+            )
+
+
+def over_unscored(finished: Run) -> list[str]:
+    """A sentence for each primary metric with a larger share of unscored features than the config allows."""
+    config = configuration.load(finished.path / "run.toml")
+    scores = finished.scores()
+    primary = scores[(scores["metric"] == "detection.ap") & (scores["control"] == "none")]
+    sentences = []
+    for (explainer, scorer), group in primary.groupby(["explainer", "scorer"]):
+        missing = int(group["value"].isna().sum())
+        if missing > config.score.max_unscored * len(group):
+            sentences.append(
+                f"Done, but {missing} of {len(group)} features are unscored for explanations by {explainer!r} judged "
+                f"by {scorer!r}, more than score.max_unscored = {config.score.max_unscored} allows: see "
+                f"unscored_reason in {finished.path / 'report' / 'scores.csv'}."
+            )
+    return sentences

@@ -1,0 +1,107 @@
+"""What a run would do and ask for, worked out from the config alone. Nothing is loaded that costs time or money."""
+
+from dataclasses import dataclass
+from math import ceil
+
+from autointerp import assets, rubric
+from autointerp.audit.circularity import MEANING
+from autointerp.audit.roles import Roles
+from autointerp.config import LLMExplainer, LLMScorer, RunConfig
+from autointerp.corpus import text as corpus
+from autointerp.errors import UserError
+from autointerp.llm.providers import open_provider
+
+TOKENS_PER_WORD = 1.4
+TOKENS_PER_EXCERPT_OVERHEAD = 12  # the JSON around an excerpt
+EXPLANATION_TOKENS, ANSWER_TOKENS = 60, 14
+CONTROLS = 2  # each explanation is judged on its own feature and as a shuffled control
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """`price` is in US dollars, or says why there is none."""
+
+    stage: str
+    what: str
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    price: str = "0"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    stages: list[StagePlan]
+    arms: list[tuple[str, str, str]]
+    notes: list[str]
+
+
+def plan(config: RunConfig) -> Plan:
+    """The upper bound of what a run asks for: features that turn out dead or unscorable ask for less."""
+    notes = []
+    for path in (config.corpus.path, *config.corpus.trained_on):
+        corpus.files(path)
+    for name, entry in config.dictionaries.items():
+        if assets.locate(entry.path) is None:
+            raise UserError(f"you asked for the dictionary {name!r}", f"there is no {entry.path}", "check its path")
+    if assets.locate(config.subject.model) is None:
+        notes.append(f"the subject {config.subject.model} is not a local path: it will be loaded from the hub")
+    n_dictionaries, n_features = len(config.dictionaries), config.evidence.features
+    per_excerpt = config.evidence.window + TOKENS_PER_EXCERPT_OVERHEAD
+    n_items = config.evidence.bins * config.evidence.per_bin + config.evidence.negatives
+    length = config.corpus.context_length
+    stages = [
+        StagePlan("collect", f"{config.corpus.contexts:,} contexts of {length} tokens, {n_dictionaries} dictionaries"),
+        StagePlan("evidence", f"{n_features} features a dictionary, up to {n_items} excerpts a split"),
+    ]
+    for name, role in config.explainers.items():
+        n = n_dictionaries_of(config, role.dictionaries) * min(role.features or n_features, n_features)
+        if isinstance(role, LLMExplainer):
+            shared = words(rubric.load(role.rubric or "explain").text)
+            each = shared + per_excerpt * (role.examples + max(1, role.examples // 2))
+            stages.append(StagePlan("explain", f"{name}: {role.model}", n, n * each, n * EXPLANATION_TOKENS, "unknown"))
+            notes += missing(name, role)
+        else:
+            stages.append(StagePlan("explain", f"{name}: {role.kind}, {n:,} features"))
+    for name, judge in config.scorers.items():
+        if not isinstance(judge, LLMScorer):
+            stages.append(StagePlan("score", f"{name}: {judge.model}"))
+            continue
+        cases = 0
+        for explainer, role in config.explainers.items():
+            if judge.explainers is None or explainer in judge.explainers:
+                both = set(role.dictionaries or config.dictionaries) & set(judge.dictionaries or config.dictionaries)
+                cases += (
+                    CONTROLS * len(both) * min(judge.features or n_features, role.features or n_features, n_features)
+                )
+        judged = min(judge.items or n_items, n_items)
+        n = cases * ceil(judged / judge.items_per_request)
+        shared = words(rubric.load(judge.rubric or "detection").text) + EXPLANATION_TOKENS
+        stages.append(StagePlan("score", f"{name}: {judge.model}", n, n * shared + cases * judged * per_excerpt,
+                                cases * judged * ANSWER_TOKENS, "unknown"))  # fmt: skip
+        notes += missing(name, judge)
+    stages.append(StagePlan("report", "one HTML page, five CSV files"))
+    arms: list[tuple[str, str, str]] = [
+        (explainer, scorer, f"{grade}  {MEANING[grade]}") for explainer, scorer, grade in Roles(config).arms()
+    ]
+    if config.circularity.allow:
+        notes.append(f"grades worse than {config.circularity.worst} are allowed: {config.circularity.allow}")
+    return Plan(stages, arms, notes)
+
+
+def n_dictionaries_of(config: RunConfig, named: tuple[str, ...] | None) -> int:
+    return len(config.dictionaries if named is None else named)
+
+
+def words(text: str) -> int:
+    """A rough count of tokens."""
+    return round(len(text.split()) * TOKENS_PER_WORD)
+
+
+def missing(name: str, role: LLMExplainer | LLMScorer) -> list[str]:
+    """What a provider would refuse with, as a note: a plan is worth reading before the key is there."""
+    try:
+        open_provider(role)
+    except UserError as error:
+        return [f"{name}: {error}"]
+    return []
