@@ -1,5 +1,8 @@
 """How good a dictionary's features really are, and how much of that verdict is a model grading a model."""
 
+import importlib.util
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -8,6 +11,12 @@ if TYPE_CHECKING:
     from autointerp.pipeline import run
 
 __all__ = ["Sketch", "load_dictionary", "run"]
+
+# A checkout's data folder `datasets/` looks like a package without files when the checkout is on the path, and other
+# libraries would take it for the Hugging Face library of that name. None in sys.modules means: there is no such module.
+_spec = importlib.util.find_spec("datasets")
+if _spec is not None and str(Path(__file__).parent.parent / "datasets") in (_spec.submodule_search_locations or ()):
+    sys.modules["datasets"] = None  # type: ignore[assignment]  # Python's own way to say so
 
 _HOMES = {
     "Sketch": "autointerp.collect.sketch",

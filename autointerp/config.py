@@ -198,6 +198,11 @@ class RunConfig(Record):
                 f"evidence.window = {self.evidence.window} is longer than corpus.context_length = "
                 f"{self.corpus.context_length}: lower the window"
             )
+        if self.corpus.min_tokens > self.corpus.context_length:
+            raise ValueError(
+                f"corpus.min_tokens = {self.corpus.min_tokens} is longer than corpus.context_length = "
+                f"{self.corpus.context_length}: no context could be that long"
+            )
         stray = sorted(set(self.evidence.picked) - set(self.dictionaries))
         if stray:
             raise ValueError(f"evidence.picked names {stray[0]!r}, which is not one of {sorted(self.dictionaries)}")

@@ -202,9 +202,11 @@ def fold(
     totals.add(x, reconstruction, len(rows))
     if dictionary.transcoder:
         totals.residual_sq = float("nan")
+    activation = values * dictionary.feature_norms[features]
+    firing = activation > 0  # a feature with a zero decoder row writes nothing, so it never fires
+    rows, features, activation = rows[firing], features[firing].cpu(), activation[firing].cpu()
     owner = where[rows, 0].cpu()
-    activation = (values * dictionary.feature_norms[features]).cpu()
-    sketch.update(context[owner], where[rows, 1].cpu(), features.cpu(), activation, split[owner])
+    sketch.update(context[owner], where[rows, 1].cpu(), features, activation, split[owner])
 
 
 def gate(name: str, dictionary: Dictionary, totals: Totals) -> None:

@@ -114,7 +114,7 @@ class Sketch:
 
         split_of = np.empty(len(ids), dtype=np.int64)
         split_of[local] = split.numpy()
-        # The bits of a positive float sort like the float: the last of a run of equal (context, feature) is the largest.
+        # The bits of a positive float sort like it: the last of a run of equal (context, feature) is the largest.
         packed = np.sort(((local * self.width + f).astype(np.uint64) << np.uint64(32)) | bits.astype(np.uint64))
         pair = packed >> np.uint64(32)
         last = np.append(pair[1:] != pair[:-1], True)

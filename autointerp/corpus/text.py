@@ -159,31 +159,38 @@ def build(config: CorpusConfig, subject: TextSubject, seed: int) -> Corpus:
     """Draw contexts: documents in seeded order, a seeded choice of contexts in each, until there are enough."""
     trained = {stable_hash(d.text) for path in config.trained_on for d in documents(path, config)}
     everything = documents(config.path, config)
-    usable = [d for d in everything if stable_hash(d.text) not in trained]
+    by_name: dict[str, list[Document]] = {}
+    for document in everything:
+        by_name.setdefault(document.name, []).append(document)
+    # One part of a document that trained a dictionary is enough to leave all of it out.
+    excluded = {document.name for document in everything if stable_hash(document.text) in trained}
+    usable = {name: parts for name, parts in by_name.items() if name not in excluded}
     if not usable:
         raise UserError(
             f"you asked for the corpus {config.path!r}",
             "every document in it trained a dictionary (corpus.trained_on)",
             "give held-out documents",
         )
-    by_name: dict[str, list[Document]] = {}
-    for document in usable:
-        by_name.setdefault(document.name, []).append(document)
-
     body = config.context_length - len(subject.prefix) - len(subject.suffix)
+    if body < 1:
+        raise UserError(
+            f"you asked for contexts of {config.context_length} tokens",
+            f"the tokenizer's own special tokens fill {len(subject.prefix) + len(subject.suffix)} of them",
+            "raise corpus.context_length",
+        )
     chosen: list[tuple[Context, tuple[str, ...], str]] = []
     seen: set[tuple[int, ...]] = set()
     counts = {
         "documents_found": len(by_name),
-        "documents_excluded_as_training": len(everything) - len(usable),
+        "documents_excluded_as_training": len(excluded),
         "tails_dropped": 0,
         "duplicate_contexts_dropped": 0,
     }
-    for name in sorted(by_name, key=lambda name: stable_hash(seed, "document", name)):
+    for name in sorted(usable, key=lambda name: stable_hash(seed, "document", name)):
         if len(chosen) >= config.contexts:
             break
         cuts = []
-        for part, document in enumerate(by_name[name]):
+        for part, document in enumerate(usable[name]):
             ids, pieces = subject.encode(document.text)
             cuts += [(part, at, ids[at : at + body], pieces[at : at + body]) for at in range(0, len(ids), body)]
         cuts.sort(key=lambda cut: stable_hash(seed, "context", name, cut[0], cut[1]))
@@ -210,7 +217,7 @@ def build(config: CorpusConfig, subject: TextSubject, seed: int) -> Corpus:
         if found < 2:
             raise UserError(
                 f"you asked for the corpus {config.path!r}",
-                f"its {len(by_name)} documents leave {found} for the {split} split, which needs at least 2",
+                f"its {len(usable)} documents leave {found} for the {split} split, which needs at least 2",
                 "give more documents or change corpus.explain_share",
             )
     contexts = tuple(context for context, _, _ in chosen)

@@ -24,8 +24,8 @@ DEFINITIONS = {
     "share on which the feature fires. To be read beside the base rate.",
     "sensitivity.retrieval_base": "Share of the excerpts in the retrieval pool on which the feature fires anyway.",
     "sensitivity.generated": "Share of texts written for the explanation on which the feature fires.",
-    "lexical_floor.ap": "Average precision of a token lookup (mean activation of each token, fitted on the explain documents), at {prevalence} "
-    "positives: what words alone predict, without an explanation.",
+    "lexical_floor.ap": "Average precision of a token lookup (its mean activation on the explain documents), at "
+    "{prevalence} positives: what words alone predict, without an explanation.",
     "probe.ap": "Average precision of a probe fitted on the explain documents, at {prevalence} positives: what the "
     "activations allow.",
 }

@@ -159,7 +159,7 @@ def floor(report: Report) -> Sentence | None:
     if not reached:
         return None
     span = spread(reached)
-    start = f"Part of that is plain words: looking up tokens, each with its mean activation, reaches {span} without any explanation"
+    start = f"Part of that is plain words: a lookup of each token's mean activation reaches {span} without explanations"
     arm = report.arm_with("detection.ap.minus_lexical_floor")
     clauses = list(floor_clauses(report, arm)) if arm else []
     grades = tuple(estimate.grade for estimate in floors) + ((arm.grade,) if arm and clauses else ())
@@ -374,9 +374,10 @@ def below_shuffled(report: Report) -> Sentence | None:
 
 
 def falling_sensitivity(report: Report) -> Sentence | None:
-    """Measured over the shuffled control: the plain rate falls with the base rate, whatever the explanations are worth."""
-    arm = report.arm_with("sensitivity.retrieval.minus_shuffled")
-    found = [report.estimate(name, "sensitivity.retrieval.minus_shuffled", arm) for name in report.names] if arm else []
+    """Measured over the shuffled control: the plain rate falls with the base rate, whatever the explanations are."""
+    metric = "sensitivity.retrieval.minus_shuffled"
+    arm = report.arm_with(metric)
+    found = [report.estimate(name, metric, arm) for name in report.names] if arm else []
     scored = [
         (name, estimate) for name, estimate in zip(report.names, found, strict=False) if estimate and estimate.bounded
     ]

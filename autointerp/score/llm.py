@@ -26,12 +26,12 @@ def request(explanation: str, items: Sequence[Item], role: LLMScorer, rubric: Ru
     lines += [
         json.dumps({"id": at, "text": neutral(item.excerpt.text)}, ensure_ascii=False) for at, item in enumerate(items)
     ]
-    return Request(rubric.text, "\n".join(lines), one_each(rubric.schema, len(items)), role.max_tokens)
+    return Request(rubric.text, "\n".join(lines), at_most(rubric.schema, len(items)), role.max_tokens)
 
 
-def one_each(schema: dict[str, Any], n: int) -> dict[str, Any]:
-    """The rubric's schema with exactly n answers: a small model would otherwise go on until it is cut."""
-    answers = {**schema["properties"]["answers"], "minItems": n, "maxItems": n}
+def at_most(schema: dict[str, Any], n: int) -> dict[str, Any]:
+    """The rubric's schema with n answers at the most: a small model would otherwise go on until it is cut."""
+    answers = {**schema["properties"]["answers"], "maxItems": n}
     return {**schema, "properties": {**schema["properties"], "answers": answers}}
 
 

@@ -133,7 +133,17 @@ def dictionary_rows(name: str, width: int, arms: Sequence[Arm], documents: int =
             rows += [
                 number(name, width, "sensitivity.retrieval", 0.52 - 0.06 * size, 0.05, arm, n=n, unscored=missing),
                 number(name, width, "sensitivity.retrieval", 0.11, 0.03, arm, "shuffled", n, missing),
-                number(name, width, "sensitivity.retrieval_base", 0.08, 0.01, arm, n=n, unscored=missing),
+                number(
+                    name,
+                    width,
+                    "sensitivity.retrieval.minus_shuffled",
+                    0.41 - 0.06 * size,
+                    0.05,
+                    arm,
+                    n=n,
+                    unscored=missing,
+                ),
+                number(name, width, "sensitivity.retrieval_base", 0.08, 0.01, n=n, unscored=missing),
             ]
     return rows
 

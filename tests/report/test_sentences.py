@@ -209,7 +209,7 @@ def test_floor_of_many_gives_the_ends() -> None:
 def test_floor_alone_and_absent() -> None:
     only = sentences.floor(changed(build(), "detection.ap.minus_lexical_floor", NAN, NAN))
     assert only is not None
-    assert only.plain.endswith("reaches 0.55 to 0.57 without any explanation.")
+    assert only.plain.endswith("reaches 0.55 to 0.57 without explanations.")
     assert sentences.floor(changed(build(), "lexical_floor.ap", NAN, NAN)) is None
 
 
@@ -303,10 +303,14 @@ def test_distrust_one_judge() -> None:
 
 
 def test_distrust_sensitivity_falls_only_beyond_its_interval() -> None:
-    assert "Sensitivity falls from 0.52 in demo-256 to 0.40 in demo-1024" in said(build())
-    level = changed(build(), "sensitivity.retrieval", 0.5, 0.05)
-    assert "Sensitivity falls" not in said(level)
-    assert "Sensitivity falls" not in said(build((1024,)))
+    falls = "Sensitivity over the shuffled control falls"
+    assert f"{falls} from 0.41 in demo-256 to 0.29 in demo-1024" in said(build())
+    assert falls not in said(changed(build(), "sensitivity.retrieval.minus_shuffled", 0.5, 0.05))
+    assert falls not in said(build((1024,)))
+    # The plain rate falls with the base rate of firing, which says nothing of the explanations.
+    plain = changed(build(), "sensitivity.retrieval.minus_shuffled", 0.4, 0.05)
+    assert plain.estimate("demo-256", "sensitivity.retrieval", LEXICAL).value == 0.52
+    assert falls not in said(plain)
     low = changed(build(), "sensitivity.retrieval", 0.11, 0.05)
     assert "Fitting texts do not measurably fire more often" in said(low)
 
