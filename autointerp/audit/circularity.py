@@ -7,11 +7,11 @@ from autointerp.config import Grade
 from autointerp.llm.lineage import Lineage
 
 MEANING: dict[Grade, str] = {
-    "A": "Anchored: no pretrained model wrote or judged anything in this number.",
-    "B": "Every model in this number, and the subject, are of different, known lineages.",
-    "C": "Two of the models, the subject counted, share a developer or a base family, or a lineage is unknown.",
-    "D": "One model holds two roles in this number.",
-    "E": "The subject explains, generates or judges itself.",
+    "A": "anchored: no model wrote, chose or judged it",
+    "B": "different, known lineages",
+    "C": "a shared developer or family, or a lineage that is unknown",
+    "D": "one model in two roles",
+    "E": "the subject grades itself",
 }
 
 

@@ -162,16 +162,6 @@ def mean_interval(values: Floats, seed: int, resamples: int = 2000) -> Interval:
     return Interval(float(scored.mean()), float(low), float(high), n, unscored)
 
 
-def paired_difference(a: Floats, b: Floats, seed: int, resamples: int = 2000) -> Interval:
-    """Mean of a - b over the features [n] scored in both, pairs resampled together; the others count as unscored.
-
-    Equal arms give 0 with bounds (0, 0); a feature scored in one arm only cannot move the mean. Ends as mean_interval.
-    """
-    a, b = np.asarray(a, float), np.asarray(b, float)
-    assert a.shape == b.shape, "a pair is the same feature in both arms"
-    return mean_interval(a - b, seed, resamples)
-
-
 def wilson(k: int, n: int) -> tuple[float, float]:
     """95% interval of a share, k of n independent trials (Wilson 1927): all p with |k/n - p| <= Z sqrt(p (1 - p) / n).
 

@@ -14,13 +14,6 @@ import pandas as pd
 
 HAND_PICKED = "hand-picked"  # the value of features.selected_by that is not a draw
 GRADES = "ABCDE"
-MEANING = {
-    "A": "anchored: no model wrote, chose or judged it",
-    "B": "different, known lineages",
-    "C": "a shared developer or family, or a lineage that is unknown",
-    "D": "one model in two roles",
-    "E": "the subject grades itself",
-}
 
 
 @dataclass(frozen=True, slots=True)

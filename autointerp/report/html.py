@@ -12,8 +12,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from autointerp import assets
+from autointerp.audit.circularity import MEANING
 from autointerp.report import methods, payload, plots, sentences, tables, wording
-from autointerp.report.data import GRADES, MEANING, Report
+from autointerp.report.data import GRADES, Report
 
 
 def render(report: Report) -> str:

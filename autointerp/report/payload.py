@@ -13,7 +13,8 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from autointerp.report.data import MEANING, FeatureEvidence, Passage, Report, flags, numbers, texts
+from autointerp.audit.circularity import MEANING
+from autointerp.report.data import FeatureEvidence, Passage, Report, flags, numbers, texts
 from autointerp.report.plots import domain
 from autointerp.report.wording import visible
 
