@@ -190,7 +190,11 @@ def self_graded(report: Report) -> tuple[Sentence, ...]:
 
 def self_graded_arm(report: Report, arm: Arm) -> Sentence:
     who = f"{arm.explainer} judged by {arm.scorer}" if arm.explainer != arm.scorer else arm.explainer
-    start = f"The self-graded arm ({who})" if arm.grade == "E" else f"The arm of one model in two roles ({who})"
+    start = (
+        f"The arm that the subject takes part in ({who})"
+        if arm.grade == "E"
+        else f"The arm of one model in two roles ({who})"
+    )
     groups = by_sign(report, "detection.ap.minus_shuffled", arm)
     clauses = [approval(report, arm, verdict, groups[verdict]) for verdict in APPROVAL if groups[verdict]]
     if not clauses:
@@ -200,13 +204,13 @@ def self_graded_arm(report: Report, arm: Arm) -> Sentence:
 
 APPROVAL: dict[Sign, str] = {
     "above": "it tells them apart",
-    "undecided": "it approves of anything",
+    "undecided": "it cannot tell them apart",
     "below": "it prefers the wrong ones",
 }
 
 
 def approval(report: Report, arm: Arm, verdict: Sign, names: list[str]) -> str:
-    """One clause for the dictionaries of one verdict. "Approves of anything" holds only for intervals around 0."""
+    """One clause for the dictionaries of one verdict. It "cannot tell" only where the interval holds 0."""
     true, shuffled, gains = (
         [estimate for name in names if (estimate := report.estimate(name, metric, arm, control)) and estimate.scored]
         for metric, control in (

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from autointerp.llm.lineage import normal_form
 from autointerp.report.data import GRADES, Arm, Estimate, Report, flags, numbers, texts
 from autointerp.report.plots import Strip, strip
 from autointerp.report.wording import count, decimal, model_name, money
@@ -62,14 +63,14 @@ def merged(links: tuple[Link, ...]) -> tuple[Link, ...]:
 
 
 def link(role: str, key: str, fallback: str, row: dict[str, str] | None) -> Link:
-    """A model is named by its resolved id; code has a name of its own and no maker."""
+    """A model is named by its resolved id in normal form, so that one model is one name; code has a name and no maker."""
     identifier = (row["resolved"] or row["requested"]) if row else ""
     if not identifier or row is None:
         return Link(role, model_name(fallback), "subject of the run" if role == "subject" else "no model", key)
     maker = row["developer"] or ("no model" if row["known"] == "yes" else "unknown developer")
     asked = row["requested"]
     title = f"{key}: {identifier}" + (f", requested as {asked}" if asked not in ("", identifier) else "")
-    return Link(role, model_name(identifier), maker, title)
+    return Link(role, normal_form(identifier) if row["developer"] else model_name(identifier), maker, title)
 
 
 def by_grade(report: Report) -> tuple[tuple[str, int, int], ...]:
@@ -101,7 +102,9 @@ def main_table(report: Report) -> tuple[MainRow, ...]:
     rows = []
     for name in report.names:
         note = report.notes[name]
-        for i, arm in enumerate(arms):
+        # An arm may take in some of the dictionaries only.
+        asked = [arm for arm in arms if report.estimate(name, PRIMARY, arm) is not None] or arms[:1]
+        for i, arm in enumerate(asked):
             found = [report.estimate(name, metric, arm) if arm else None for metric in (PRIMARY, GAIN)]
             own = [report.estimate(name, metric) for metric in OWN_COLUMN]
             rows.append(
@@ -109,7 +112,7 @@ def main_table(report: Report) -> tuple[MainRow, ...]:
                     name,
                     note.width,
                     note.n_dead,
-                    0 if i else len(arms),
+                    0 if i else len(asked),
                     arm,
                     strip(report, name, PRIMARY, arm),
                     *found,

@@ -216,13 +216,13 @@ def test_floor_alone_and_absent() -> None:
 # --- arms that grade themselves
 
 
-def test_approves_of_anything_only_when_the_interval_includes_zero() -> None:
+def test_cannot_tell_apart_only_when_the_interval_includes_zero() -> None:
     (found,) = sentences.self_graded(build())
-    assert found.plain.endswith("as far as 8 features can tell, it approves of anything.")
+    assert found.plain.endswith("as far as 8 features can tell, it cannot tell them apart.")
     assert found.grades == ("E",)
     (apart,) = sentences.self_graded(changed(build(), GAIN, 0.3, 0.1, arm=SELF))
     assert "tells them apart" in apart.plain
-    assert "approves" not in apart.plain
+    assert "cannot tell" not in apart.plain
     (wrong,) = sentences.self_graded(changed(build(), GAIN, -0.3, 0.1, arm=SELF))
     assert "prefers the wrong ones" in wrong.plain
 
@@ -235,7 +235,7 @@ def test_one_dictionary_shows_the_difference() -> None:
 def test_self_graded_without_interval_or_score() -> None:
     (bare,) = sentences.self_graded(changed(build(), GAIN, 0.1, NAN, arm=SELF))
     assert "without an interval" in bare.plain
-    assert "approves" not in bare.plain
+    assert "cannot tell" not in bare.plain
     (none,) = sentences.self_graded(changed(build(), GAIN, NAN, NAN, arm=SELF))
     assert "could not be scored" in none.plain
 
