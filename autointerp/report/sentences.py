@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+from autointerp.llm.lineage import normal_form
 from autointerp.report.data import Arm, Estimate, Report, flags, numbers, texts
-from autointerp.report.wording import count, decimal, interval, listing, model_name, percent, plural, signed
+from autointerp.report.wording import count, decimal, interval, listing, percent, plural, signed
 
 Sign = Literal["above", "below", "undecided", "unscored"]
 FEW = 30  # below this many features a bootstrap interval is too narrow
@@ -190,11 +191,8 @@ def self_graded(report: Report) -> tuple[Sentence, ...]:
 
 def self_graded_arm(report: Report, arm: Arm) -> Sentence:
     who = f"{arm.explainer} judged by {arm.scorer}" if arm.explainer != arm.scorer else arm.explainer
-    start = (
-        f"The arm that the subject takes part in ({who})"
-        if arm.grade == "E"
-        else f"The arm of one model in two roles ({who})"
-    )
+    part = "that the subject takes part in" if arm.grade == "E" else "of one model in two roles"
+    start = f"The arm {part} ({who})"
     groups = by_sign(report, "detection.ap.minus_shuffled", arm)
     clauses = [approval(report, arm, verdict, groups[verdict]) for verdict in APPROVAL if groups[verdict]]
     if not clauses:
@@ -336,7 +334,7 @@ def renamed_models(report: Report) -> Sentence | None:
 
 def same_name(requested: str, resolved: str) -> bool:
     """A resolved id may add an owner or a date to the name that was asked for; that is no other model."""
-    ours, theirs = model_name(requested).lower(), model_name(resolved).lower()
+    ours, theirs = normal_form(requested), normal_form(resolved)
     return ours in theirs or theirs in ours
 
 
@@ -345,8 +343,10 @@ def one_judge(report: Report) -> Sentence | None:
     if len(judges) != 1:
         return None
     judge = next(iter(judges))
+    grades = listing(sorted({arm.grade for arm in report.arms if arm.grade <= report.settings.worst}))
     return say(
-        ("One judge",), f": {judge} alone stands behind every number that is not anchored. No human rating has entered."
+        ("One judge",),
+        f": {judge} alone stands behind every number of grade {grades} on this page. No human rating has entered.",
     )
 
 
@@ -358,7 +358,7 @@ def plain_words(report: Report) -> Sentence | None:
     clauses = [f"below it in {listing(groups['below'])}"] if groups["below"] else []
     clauses += [f"not measurably above it in {listing(groups['undecided'])}"] if groups["undecided"] else []
     return say(
-        ("Counting words does as well",),
+        ("Counting words does as well or better",),
         f": against a lookup of tokens, explanations are {' and '.join(clauses)}.",
         grades=(arm.grade,),
     )

@@ -63,7 +63,7 @@ def merged(links: tuple[Link, ...]) -> tuple[Link, ...]:
 
 
 def link(role: str, key: str, fallback: str, row: dict[str, str] | None) -> Link:
-    """A model is named by its resolved id in normal form, so that one model is one name; code has a name and no maker."""
+    """A model is named by its resolved id in normal form, so one model is one name; code has a name and no maker."""
     identifier = (row["resolved"] or row["requested"]) if row else ""
     if not identifier or row is None:
         return Link(role, model_name(fallback), "subject of the run" if role == "subject" else "no model", key)

@@ -150,7 +150,7 @@ def test_unscored_is_said_and_counted(report: Report) -> None:
 
 
 def test_the_reason_to_allow_stands_on_the_first_screen(page: Page) -> None:
-    assert page.text.index("allowed: “shows what circularity looks like”") < page.text.index("Dictionaries")
+    assert page.text.index("allowed because “shows what circularity looks like”") < page.text.index("Dictionaries")
 
 
 def test_an_unneeded_reason_is_still_printed(report: Report) -> None:
@@ -160,8 +160,8 @@ def test_an_unneeded_reason_is_still_printed(report: Report) -> None:
 
 def test_chains_merge_a_model_that_grades_itself(report: Report) -> None:
     first, second = tables.chains(report)
-    assert [link.name for link in first.links] == ["SmolLM2-135M", "lexical", "all-MiniLM-L6-v2"]
-    assert [(link.role, link.name) for link in second.links] == [("subject, explainer and scorer", "SmolLM2-135M")]
+    assert [link.name for link in first.links] == ["smollm-2-135m", "lexical", "all-minilm-l6-v2"]
+    assert [(link.role, link.name) for link in second.links] == [("subject, explainer and scorer", "smollm-2-135m")]
 
 
 def test_index_and_blocks_hold_the_frames(page: Page, report: Report) -> None:
