@@ -195,7 +195,7 @@ class Sketch:
             k = self.keep + 1
             kept = self.kept[index].numpy().reshape(-1, k)
             best = self.priority[index].numpy().reshape(-1, k)
-            touched = np.unique(row)
+            touched = np.flatnonzero(np.bincount(row, minlength=len(kept)))
             row = np.concatenate([np.repeat(touched, k), row])
             context = np.concatenate([kept[touched].ravel(), context])
             priority = np.concatenate([best[touched].ravel(), priority])

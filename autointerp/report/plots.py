@@ -68,7 +68,7 @@ def chance_at(report: Report) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Marks of one kind, left to right; `name` stands beside the last one, so the panel needs no legend."""
+    """Marks of one kind, left to right; `name` stands under the first one, so the panel needs no legend."""
 
     name: str
     points: tuple[tuple[float, Mark], ...]
@@ -152,7 +152,7 @@ def scaled(estimate: Estimate, factor: float) -> Estimate:
 def draw(line: Line, row: list[Estimate | None], places: list[float], low: float, high: float) -> Series:
     marks = [(x, mark(item, low, high, BOTTOM, TOP)) for x, item in zip(places, row, strict=True)]
     points = tuple((x, found) for x, found in marks if found is not None)
-    return Series(line.name, points, points[-1][1].at if points else 0.0, plain=not line.name)
+    return Series(line.name, points, points[0][1].at if points else 0.0, plain=not line.name)
 
 
 def columns(report: Report) -> list[float]:
