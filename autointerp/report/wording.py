@@ -69,7 +69,12 @@ LABELS = {
     "detection.ap.minus_shuffled": "detection over shuffled",
     "detection.ap.minus_lexical_floor": "detection over the lexical floor",
     "sensitivity.retrieval": "retrieval sensitivity",
-    "sensitivity.retrieval_base": "its base rate",
+    "sensitivity.retrieval_base": "base rate of firing",
+    "sensitivity.retrieval_strong": "retrieval, ≥ 10% of maximum",
+    "lexical_floor.ap_corpus": "floor at the corpus rate",
+    "lexical_floor.auroc": "floor, AUROC",
+    "probe.ap_corpus": "probe at the corpus rate",
+    "probe.auroc": "probe, AUROC",
     "lexical_floor.ap": "lexical floor: token lookup",
     "probe.ap": "probe on the activations",
 }
