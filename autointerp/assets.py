@@ -4,6 +4,7 @@ In a checkout the data folders stand at the top level; in an installed wheel the
 folder `datasets/` holds no Python package, since that name would shadow the Hugging Face library.
 """
 
+import importlib.metadata
 import importlib.util
 import os
 from pathlib import Path
@@ -12,6 +13,14 @@ from autointerp.errors import UserError
 
 PACKAGE = Path(__file__).parent
 SHIPPED = PACKAGE / "_shipped" if (PACKAGE / "_shipped").exists() else PACKAGE.parent
+
+
+def version() -> str:
+    """The installed version of autointerp; a checkout that was never installed has none."""
+    try:
+        return importlib.metadata.version("autointerp")
+    except importlib.metadata.PackageNotFoundError:
+        return "unreleased"
 
 
 def rubrics() -> Path:

@@ -15,7 +15,7 @@ from autointerp.llm.client import Client
 from autointerp.llm.ledger import Ledger
 from autointerp.llm.providers import open_provider
 from autointerp.store import RunDirectory
-from autointerp.subjects.text import TextSubject
+from autointerp.subjects.text import TextSubject, choose_device
 
 
 class Job:
@@ -30,7 +30,9 @@ class Job:
 
     @cached_property
     def dictionaries(self) -> dict[str, Dictionary]:
-        return {name: load_dictionary(entry.path) for name, entry in self.config.dictionaries.items()}
+        """On the subject's device, where the hook outputs are."""
+        device = choose_device(self.config.subject.device)
+        return {name: load_dictionary(entry.path).to(device) for name, entry in self.config.dictionaries.items()}
 
     @cached_property
     def hooks(self) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from autointerp import assets
 from autointerp import config as configuration
 from autointerp.audit.roles import Roles
 from autointerp.collect import collector
@@ -86,7 +87,9 @@ def run(
                     break
             else:
                 reason = (
-                    directory.stale(name, stage.inputs(job)) if name in directory.records() else "it has not run yet"
+                    directory.stale(name, inputs_of(job, stage))
+                    if name in directory.records()
+                    else "it has not run yet"
                 )
                 if reason:
                     raise UserError(
@@ -99,8 +102,13 @@ def run(
     return Run(directory.path)
 
 
+def inputs_of(job: Job, stage: Stage) -> dict[str, str]:
+    """What a stage depends on; its own code, by the version of the package, among it."""
+    return {**stage.inputs(job), "autointerp": assets.version()}
+
+
 def do(job: Job, name: str, stage: Stage) -> None:
-    inputs = stage.inputs(job)
+    inputs = inputs_of(job, stage)
     reason = job.directory.stale(name, inputs)
     if reason is None:
         log.info("%-9s nothing to do: same inputs, outputs in place", name)

@@ -41,35 +41,36 @@ CONTEXTS = pa.schema(
 
 
 @dataclass
-class Totals:
-    """Whole-dictionary sums, float64, over counted positions."""
+class Moments:
+    """Sums over the counted positions of one hook, float64."""
 
     n: int
-    nonzeros: int
     sum_x: Tensor  # [d]
     sum_sq: float  # of |x|^2
-    residual_sq: float  # of |x - x_hat|^2
 
-    @classmethod
-    def zero(cls, d: int) -> "Totals":
-        return cls(0, 0, torch.zeros(d, dtype=torch.float64), 0.0, 0.0)
-
-    def add(self, x: Tensor, reconstruction: Tensor | None, nonzeros: int) -> None:
+    def add(self, x: Tensor) -> None:
         wide = x.double()
         self.n += len(x)
-        self.nonzeros += nonzeros
         self.sum_x += wide.sum(0).cpu()
         self.sum_sq += float(wide.square().sum())
-        if reconstruction is not None:
-            self.residual_sq += float((wide - reconstruction.double()).square().sum())
+
+
+@dataclass
+class Totals:
+    """Sums over the counted positions of one dictionary's hook, float64."""
+
+    moments: Moments
+    nonzeros: int = 0
+    residual_sq: float = 0.0  # of |x - x_hat|^2
 
     @property
     def l0(self) -> float:
-        return self.nonzeros / max(self.n, 1)
+        return self.nonzeros / max(self.moments.n, 1)
 
     @property
     def explained_variance(self) -> float:
-        return explained_variance(self.sum_x.numpy(), self.sum_sq, self.n, self.residual_sq)
+        moments = self.moments
+        return explained_variance(moments.sum_x.numpy(), moments.sum_sq, moments.n, self.residual_sq)
 
 
 def inputs(job: Job) -> dict[str, str]:
@@ -105,7 +106,11 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
         name: Sketch(dictionary.width, config.seed, config.collect.keep)
         for name, dictionary in job.dictionaries.items()
     }
-    totals = {name: Totals.zero(dictionary.d_in) for name, dictionary in job.dictionaries.items()}
+    moments = {
+        job.hooks[name]: Moments(0, torch.zeros(dictionary.d_in, dtype=torch.float64), 0.0)
+        for name, dictionary in job.dictionaries.items()
+    }
+    totals = {name: Totals(moments[job.hooks[name]]) for name in job.dictionaries}
     rule = PositionRule(config.positions, job.subject)
     cache = HiddenCache.create(job, len(drawn.contexts), hooks)
     masks = {hook: np.zeros((len(drawn.contexts), config.corpus.context_length), dtype=bool) for hook in hooks}
@@ -117,8 +122,10 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
                 mask = rule.mask([context.tokens for context in batch], hidden[hook], hook)
                 masks[hook][start:stop] = mask.cpu().numpy()
                 cache.write(hook, start, hidden[hook])
+                x = hidden[hook][mask].float()
+                moments[hook].add(x)
                 for name in (n for n, h in job.hooks.items() if h == hook):
-                    fold(job.dictionaries[name], sketches[name], totals[name], batch, hidden[hook], mask)
+                    fold(job.dictionaries[name], sketches[name], totals[name], batch, mask, x)
             advance(len(batch))
     cache.close()
 
@@ -136,7 +143,7 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
         figures = {
             "l0": totals[name].l0,
             "explained_variance": totals[name].explained_variance,
-            "n_positions": totals[name].n,
+            "n_positions": totals[name].moments.n,
             "convention": {**job.dictionaries[name].convention, "hook": job.hooks[name]},
         }
         with atomic(path) as temporary:
@@ -148,7 +155,7 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
     outputs.append(path)
     split_hash = digest_of(sorted({(name, c.split) for c, name in zip(drawn.contexts, drawn.names, strict=True)}))
     facts: dict[str, Any] = {
-        "counts": {**drawn.counts, "positions": max(t.n for t in totals.values())},
+        "counts": {**drawn.counts, "positions": max(m.n for m in moments.values())},
         "masked": {reason: count // len(hooks) for reason, count in sorted(rule.masked.items())},
         "norm_limits": rule.limits,
         "split_hash": split_hash,
@@ -187,26 +194,24 @@ def check_fit(name: str, dictionary: Dictionary, hook: str, hidden: Tensor) -> N
         )
 
 
-def fold(
-    dictionary: Dictionary, sketch: Sketch, totals: Totals, batch: list[Context], hidden: Tensor, mask: Tensor
-) -> None:
-    """Encode the counted positions of one batch and fold them in."""
+def fold(dictionary: Dictionary, sketch: Sketch, totals: Totals, batch: list[Context], mask: Tensor, x: Tensor) -> None:
+    """Encode the counted positions x [n, d] of one batch, where mask [contexts, length] holds, and fold them in."""
     context = torch.tensor([c.id for c in batch])
     split = torch.tensor([SPLITS.index(c.split) for c in batch], dtype=torch.int8)
     sketch.seen(context, mask.sum(1).cpu(), split, torch.tensor([c.document for c in batch]))
-    where = mask.nonzero()
-    x = hidden[mask].float()
     rows, features, values = dictionary.encode_sparse(x)
-    # A transcoder reconstructs another site, which is not collected here, so its residual would mean nothing.
-    reconstruction = None if dictionary.transcoder else dictionary.decode_sparse(rows, features, values, len(x), x)
-    totals.add(x, reconstruction, len(rows))
+    totals.nonzeros += len(rows)
     if dictionary.transcoder:
+        # It reconstructs another site, which is not collected here, so a residual would mean nothing.
         totals.residual_sq = float("nan")
+    else:
+        residual = x - dictionary.decode_sparse(rows, features, values, len(x), x)
+        totals.residual_sq += float(torch.linalg.vector_norm(residual, dtype=torch.float64) ** 2)
     activation = values * dictionary.feature_norms[features]
     firing = activation > 0  # a feature with a zero decoder row writes nothing, so it never fires
     rows, features, activation = rows[firing], features[firing].cpu(), activation[firing].cpu()
-    owner = where[rows, 0].cpu()
-    sketch.update(context[owner], where[rows, 1].cpu(), features, activation, split[owner])
+    owner, position = (index.cpu() for index in mask.nonzero()[rows].T)
+    sketch.update(context[owner], position, features, activation, split[owner])
 
 
 def gate(name: str, dictionary: Dictionary, totals: Totals) -> None:

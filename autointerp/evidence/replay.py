@@ -109,14 +109,16 @@ class Replay:
     def firings(self, name: str, features: NDArray[np.int64], rows: NDArray[np.int64]) -> Firings:
         """Activations a_i > 0 of the given features at the counted positions of the given contexts."""
         dictionary, hook = self.job.dictionaries[name], self.job.hooks[name]
-        wanted = torch.zeros(dictionary.width, dtype=torch.bool)
-        wanted[torch.from_numpy(features)] = True
+        device = dictionary.W_enc.device
+        wanted = torch.zeros(dictionary.width, dtype=torch.bool, device=device)
+        wanted[torch.from_numpy(features).to(device)] = True
         norms = dictionary.feature_norms
         found = []
         for part, owner, position, x in self.counted(rows, hook):
-            at, feature, value = dictionary.encode_sparse(x)
-            keep = wanted[feature]
-            at, feature, value = at[keep], feature[keep], value[keep]
-            found.append((feature, torch.from_numpy(part)[owner[at]], position[at], value * norms[feature]))
+            at, feature, value = dictionary.encode_sparse(x.to(device))
+            activation = value * norms[feature]
+            keep = wanted[feature] & (activation > 0)
+            at, feature, activation = at[keep].cpu(), feature[keep].cpu(), activation[keep].cpu()
+            found.append((feature, torch.from_numpy(part)[owner[at]], position[at], activation))
         columns = [torch.cat(column).numpy() for column in zip(*found, strict=True)]
         return Firings(columns[0], columns[1], columns[2], columns[3].astype(np.float32))

@@ -131,7 +131,7 @@ def evidence_of(
         )
     drawn = draw(sketch.fired.numpy(), config.features, picked, job.rng("draw", name))
     features = np.array(drawn.features, dtype=np.int64)
-    nearest = neighbours(dictionary.feature_vectors, features)
+    nearest = neighbours(dictionary.feature_vectors.cpu(), features)
 
     kept = [
         sketch.reservoir(kind, split)[0].numpy()[features]

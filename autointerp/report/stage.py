@@ -3,7 +3,6 @@
 from collections import Counter
 from dataclasses import asdict
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +64,6 @@ def inputs(job: Job) -> dict[str, str]:
             [job.config.name, job.config.seed, job.config.score.resamples, job.config.circularity.model_dump()]
         ),
         "templates": digest(assets.templates()),
-        "version": package_version(),
     }
 
 
@@ -80,13 +78,6 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
     # costs.csv says what this machine spent, so it may differ between two runs that agree in everything else.
     outputs = [folder / f"{name}.csv" for name in frames if name != "costs"]
     return [*outputs, folder / "index.html"], {}
-
-
-def package_version() -> str:
-    try:
-        return version("autointerp")
-    except PackageNotFoundError:
-        return "unreleased"
 
 
 def gather(job: Job) -> Report:
@@ -115,7 +106,7 @@ def gather(job: Job) -> Report:
     return Report(
         name=cfg.name,
         generated=f"{datetime.fromisoformat(records['score'].finished):%d %b %Y %H:%M} UTC",
-        version=package_version(),
+        version=assets.version(),
         subject=roles.subject.model if roles.subject.known else cfg.subject.model,
         hooks=tuple(sorted({conventions[name]["hook"] for name in order})),
         seed=cfg.seed,
