@@ -86,11 +86,8 @@ def run(
                 if only:
                     break
             else:
-                reason = (
-                    directory.stale(name, inputs_of(job, stage))
-                    if name in directory.records()
-                    else "it has not run yet"
-                )
+                known = name in directory.records()
+                reason = directory.stale(name, inputs_of(job, stage)) if known else "it has not run yet"
                 if reason:
                     raise UserError(
                         f"you asked for the {only} stage alone",
@@ -99,7 +96,10 @@ def run(
                     )
     finally:
         job.close()
-    return Run(directory.path)
+    finished = Run(directory.path)
+    if only is None:
+        refuse_disguised(config, finished)
+    return finished
 
 
 def inputs_of(job: Job, stage: Stage) -> dict[str, str]:
@@ -131,6 +131,17 @@ def refuse_circular(config: RunConfig, roles: Roles) -> None:
                 f"{explainer!r} judged by {scorer!r} would be graded {grade}: choose other models, or say why it may "
                 f"be with circularity.allow."
             )
+
+
+def refuse_disguised(config: RunConfig, finished: Run) -> None:
+    """The policy once more, on what providers answered as: an alias may turn out to be a model that was ruled out."""
+    worst = finished.scores()["circularity"].max()
+    if config.circularity.allow is None and worst > config.circularity.worst:
+        raise GateFailed(
+            f"Done, but you asked that no number be graded worse than {config.circularity.worst} and some are graded "
+            f"{worst}, because a provider answered as another model than it was asked for: see resolved in "
+            f"{finished.path / 'report' / 'roles.csv'}, then name another model or give circularity.allow a reason."
+        )
 
 
 def over_unscored(finished: Run) -> list[str]:

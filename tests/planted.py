@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
 
-from autointerp.llm.protocol import Request
+from autointerp.llm.protocol import Reply, Request
 
 HOOK = "model.embed_tokens"
 LENGTH, WINDOW = 16, 8
@@ -320,3 +320,10 @@ def judge_failing(request: Request) -> Any:
 @recorded
 def judge_nonsense(request: Request) -> str:
     return "banana"
+
+
+@recorded
+def judge_disguised(request: Request) -> Reply:
+    """Judges as it should, and answers as the subject: what an alias may turn out to be."""
+    fits = [True] * len(excerpts(request))
+    return Reply(json.dumps(verdicts(fits)), "subject", answer=verdicts(fits))

@@ -413,6 +413,20 @@ def test_more_unscored_than_allowed_ends_with_3_every_time(
     assert command("run", config, "--set", "score.max_unscored=0.1").code == 0
 
 
+def test_a_judge_that_turns_out_to_be_the_subject_ends_with_1(
+    command: Command, tmp_path: Path, tree: dict[str, Any]
+) -> None:
+    tree["explainers"] = {"lexical": {"kind": "lexical"}}
+    tree["scorers"] = {"judge": plant.scripted("judge_disguised")}
+    tree["circularity"] = {"worst": "C"}  # as requested, the lineages are unknown
+    config = plant.write_config(tmp_path / "disguised.toml", tree)
+    ended = command("run", config)
+    assert ended.code == 1
+    assert "no number be graded worse than C and some are graded E" in ended.err
+    assert Path("runs/planted/report/index.html").exists()
+    assert command("run", config, "--set", "circularity.allow='it is a test'").code == 0
+
+
 def test_an_interrupt_ends_with_130(command: Command, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
