@@ -26,7 +26,7 @@ class SubjectConfig(Record):
     """The model under study."""
 
     model: str = Field(description="Hub id, local path, or package:NAME/PATH of a file inside an installed package.")
-    device: str = Field("auto", description="torch device; auto takes cuda, then mps, then cpu.")
+    device: str = Field("auto", description="torch device; auto takes cuda, else cpu.")
     dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="Precision of the forward pass.")
 
 
@@ -206,6 +206,9 @@ class RunConfig(Record):
         stray = sorted(set(self.evidence.picked) - set(self.dictionaries))
         if stray:
             raise ValueError(f"evidence.picked names {stray[0]!r}, which is not one of {sorted(self.dictionaries)}")
+        for name in self.dictionaries:
+            if name in ("pool", "positions") or name.endswith((".pool", ".features")):
+                raise ValueError(f"dictionaries.{name!r} would take the name of a file of the run: choose another")
         for kind, roles in (("explainers", self.explainers), ("scorers", self.scorers)):
             for name, role in roles.items():
                 for field, known in (("dictionaries", self.dictionaries), ("explainers", self.explainers)):

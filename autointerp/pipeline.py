@@ -62,7 +62,9 @@ class Run:
         return self.path / "report" / "index.html"
 
     def _csv(self, name: str) -> pd.DataFrame:
-        return pd.read_csv(self.path / "report" / f"{name}.csv", dtype={"dictionary": str}, keep_default_na=True)
+        # Only an empty cell is missing: an explanation may well be the word "null".
+        path = self.path / "report" / f"{name}.csv"
+        return pd.read_csv(path, dtype={"dictionary": str}, keep_default_na=False, na_values=[""])
 
 
 def run(

@@ -6,7 +6,7 @@ from math import ceil
 from autointerp import assets, rubric
 from autointerp.audit.circularity import MEANING
 from autointerp.audit.roles import Roles
-from autointerp.config import LLMExplainer, LLMScorer, RunConfig
+from autointerp.config import GivenExplainer, LLMExplainer, LLMScorer, RunConfig
 from autointerp.corpus import text as corpus
 from autointerp.errors import UserError
 from autointerp.llm.providers import open_provider
@@ -37,13 +37,16 @@ class Plan:
 
 
 def plan(config: RunConfig) -> Plan:
-    """The upper bound of what a run asks for: features that turn out dead or unscorable ask for less."""
+    """What a run asks for if every feature can be scored, second questions after a useless answer left out."""
     notes = []
     for path in (config.corpus.path, *config.corpus.trained_on):
         corpus.files(path)
     for name, entry in config.dictionaries.items():
         if assets.locate(entry.path) is None:
             raise UserError(f"you asked for the dictionary {name!r}", f"there is no {entry.path}", "check its path")
+    for name, writer in config.explainers.items():
+        if isinstance(writer, GivenExplainer) and assets.locate(writer.path) is None:
+            raise UserError(f"you asked for explanations by {name!r}", f"there is no {writer.path}", "check its path")
     if assets.locate(config.subject.model) is None:
         notes.append(f"the subject {config.subject.model} is not a local path: it will be loaded from the hub")
     n_dictionaries, n_features = len(config.dictionaries), config.evidence.features

@@ -49,9 +49,9 @@ class Excerpt:
 class Item:
     """An excerpt as evidence about one feature: its stratum, its truth, and how much of the population it stands for.
 
-    `stratum` is bin0, bin1, … (linear activation intervals over (0, max]) or random, near, same_token (silent).
-    `weight` is the share of the firing (or of the silent) population that the item represents; over the items of
-    one feature and split the firing weights add to 1, and so do the silent ones.
+    `stratum` is bin0, bin1, … (the linear interval over (0, max] of its largest activation) or, where it is silent,
+    random, near or same_token. `weight` is the share of the firing (or of the silent) excerpts of the corpus that the
+    item represents; over the items of one feature and split the firing weights add to 1, and so do the silent ones.
     """
 
     excerpt: Excerpt

@@ -165,3 +165,10 @@ def test_an_explainer_may_be_called_like_a_kind() -> None:
     for name in ("lexical", "llm", "given", "words"):
         with pytest.raises(UserError, match=f"explainers.{name}.wrods is not a known key; the nearest is 'words'"):
             config.build(BASE | {"explainers": {name: {"kind": "lexical", "wrods": 3}}}, "it")
+
+
+@pytest.mark.parametrize("name", ["pool", "positions", "a.pool", "a.features"])
+def test_a_dictionary_cannot_take_the_name_of_a_file_of_the_run(name: str) -> None:
+    tree = {**BASE, "dictionaries": {name: {"path": "w256"}}}
+    with pytest.raises(UserError, match="would take the name of a file of the run"):
+        config.build(tree, "a config")

@@ -234,8 +234,8 @@ def test_a_feature_that_cannot_be_scored_says_why_in_every_metric(run: Path) -> 
     assert rare["value"].isna().all()
     assert set(rare["unscored_reason"]) == {"too few firing excerpts"}
     means = table(run, "dictionaries").query("metric == 'detection.ap'")
-    assert means["n"].tolist() == [len(plant.SCORABLE)] * 2
-    assert means["unscored"].tolist() == [1, 1]
+    assert means["n"].tolist() == [len(plant.SCORABLE)] * 3  # the score and its two controls
+    assert means["unscored"].tolist() == [1, 1, 1]
 
 
 def test_a_judge_that_ignores_the_explanation_has_no_advantage_over_the_control(play: Play) -> None:
@@ -262,8 +262,9 @@ def test_what_the_judge_left_open_is_what_was_planted(play: Play) -> None:
     scores = table(run, "scores").query("metric == 'detection.ap'")
     for row in scores.itertuples():
         if row.feature != plant.TOO_RARE:
-            assert row.unscored == per_case.get((row.feature, row.control), 0)
-            assert row.n + row.unscored == len(verdicts.query("feature == @row.feature and control == @row.control"))
+            judged = "shuffled" if row.control == "shuffled" else "none"  # permuted: the same verdicts again
+            assert row.unscored == per_case.get((row.feature, judged), 0)
+            assert row.n + row.unscored == len(verdicts.query("feature == @row.feature and control == @judged"))
     real = scores[(scores["control"] == "none") & scores["value"].notna()]
     assert (real["value"] == 1).all()  # what was answered was answered rightly: failures did not turn into zeros
 

@@ -11,7 +11,7 @@ MEANING: dict[Grade, str] = {
     "B": "different, known lineages",
     "C": "a shared developer or family, or a lineage that is unknown",
     "D": "one model in two roles",
-    "E": "the subject grades itself",
+    "E": "the subject explains, generates or judges",
 }
 
 

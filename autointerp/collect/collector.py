@@ -127,7 +127,6 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
                 for name in (n for n, h in job.hooks.items() if h == hook):
                     fold(job.dictionaries[name], sketches[name], totals[name], batch, mask, x)
             advance(len(batch))
-    cache.close()
 
     if config.collect.gate:
         for name, dictionary in job.dictionaries.items():
@@ -153,6 +152,7 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
     with atomic(path) as temporary:
         save_file({hook: torch.from_numpy(mask) for hook, mask in masks.items()}, temporary)
     outputs.append(path)
+    cache.close()  # only now: a cache of contexts that no table holds would be read as that of others
     split_hash = digest_of(sorted({(name, c.split) for c, name in zip(drawn.contexts, drawn.names, strict=True)}))
     facts: dict[str, Any] = {
         "counts": {**drawn.counts, "positions": max(m.n for m in moments.values())},

@@ -16,6 +16,10 @@ from autointerp.evidence.replay import Contexts, Firings
 from autointerp.records import Item
 
 SILENT = ("same_token", "near", "random")
+PRIOR_WINDOWS = 10.0  # firing windows of the pool that the histogram's shares weigh as much as
+STRIDE = 2**31  # numbers the windows of all contexts: row * STRIDE + window
+
+Firing = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]  # (row, position, activation) of one feature
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,44 +58,66 @@ def bin_shares(histogram: NDArray[np.int64], maximum: float, bins: int) -> NDArr
     return np.asarray(counts / max(counts.sum(), 1))
 
 
+def loudest(firing: Firing, window: int) -> Firing:
+    """The windows in which a feature fires, as (row, window, its largest activation there), sorted."""
+    row, position, activation = firing
+    key, group = np.unique(row * STRIDE + position // window, return_inverse=True)
+    largest = np.zeros(len(key), dtype=np.float32)
+    np.maximum.at(largest, group, activation)
+    return key // STRIDE, key % STRIDE, largest
+
+
+def intervals(activation: NDArray[np.float32], maximum: float, bins: int) -> NDArray[np.int64]:
+    """The linear interval over (0, maximum] that each activation lies in."""
+    return np.asarray(np.clip(np.ceil(activation / maximum * bins).astype(np.int64) - 1, 0, bins - 1))
+
+
+def window_shares(
+    pools: Sequence[Pool], firing: Firing, maximum: float, config: EvidenceConfig, prior: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Share of firing windows in each interval, by their largest activation.
+
+    Counted in the pools; a rare feature fires in few of their windows, so the histogram's shares of firings (`prior`)
+    stand in for PRIOR_WINDOWS more.
+    """
+    row, window, largest = loudest(firing, config.window)
+    pooled = np.concatenate([pool.row * STRIDE + pool.window for pool in pools])
+    inside = np.isin(row * STRIDE + window, pooled)
+    counts = np.bincount(intervals(largest[inside], maximum, config.bins), minlength=config.bins)
+    return np.asarray((counts + PRIOR_WINDOWS * prior) / (counts.sum() + PRIOR_WINDOWS))
+
+
 def firing_items(
     contexts: Contexts,
     config: EvidenceConfig,
     split: int,
-    firing: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]],
+    firing: Firing,
     maximum: float,
     shares: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> list[Item]:
     """Up to `per_bin` windows for each activation interval, from as many documents as there are.
 
-    A window stands in the interval of the firing that it was chosen for; its weight is that interval's share of all
-    firings, divided among the interval's windows.
+    A window stands in the interval of its largest activation; its weight is that interval's share of the firing
+    windows, divided among those chosen.
     """
-    row, position, activation = firing
-    window = position // config.window
+    row, window, largest = loudest(firing, config.window)
     usable = (contexts.split[row] == split) & (window < contexts.n_windows[row])
-    row, position, activation, window = row[usable], position[usable], activation[usable], window[usable]
-    interval = np.clip(np.ceil(activation / maximum * config.bins).astype(int) - 1, 0, config.bins - 1)
-    taken: set[tuple[int, int]] = set()
+    row, window, largest = row[usable], window[usable], largest[usable]
+    interval = intervals(largest, maximum, config.bins)
     chosen: list[tuple[int, int, int]] = []
-    # The upper intervals choose first: they have the fewest windows.
-    for b in range(config.bins - 1, -1, -1):
+    for b in range(config.bins):
         candidates = rng.permutation(np.flatnonzero(interval == b))
         # One window a document first, then the others, in the order of the permutation.
-        documents = contexts.document[row[candidates]]
         first = np.zeros(len(candidates), dtype=bool)
-        first[np.unique(documents, return_index=True)[1]] = True
-        for at in candidates[np.argsort(~first, kind="stable")]:
-            key = (int(row[at]), int(window[at]))
-            if key not in taken and sum(c[0] == b for c in chosen) < config.per_bin:
-                taken.add(key)
-                chosen.append((b, *key))
+        first[np.unique(contexts.document[row[candidates]], return_index=True)[1]] = True
+        best = candidates[np.argsort(~first, kind="stable")][: config.per_bin]
+        chosen += [(b, int(row[at]), int(window[at])) for at in best]
     counts = np.bincount([b for b, _, _ in chosen], minlength=config.bins)
     total = float(shares[counts > 0].sum()) or 1.0
     return [
         Item(
-            excerpt=contexts.excerpt(r, w, window_activations(row, position, activation, r, w, config.window)),
+            excerpt=contexts.excerpt(r, w, window_activations(firing, r, w, config.window)),
             stratum=f"bin{b}",
             fires=True,
             weight=float(shares[b] / counts[b] / total),
@@ -104,8 +130,8 @@ def silent_items(
     contexts: Contexts,
     config: EvidenceConfig,
     pool: Pool,
-    firing: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]],
-    neighbours: Sequence[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]],
+    firing: Firing,
+    neighbours: Sequence[Firing],
     favourite: int | None,
     rng: np.random.Generator,
 ) -> list[Item]:
@@ -150,23 +176,15 @@ def silent_items(
     ]
 
 
-def fires_in(
-    pool: Pool, firing: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]], window: int
-) -> NDArray[np.bool_]:
+def fires_in(pool: Pool, firing: Firing, window: int) -> NDArray[np.bool_]:
     """Whether a feature fires in each window of a pool."""
     row, position, _ = firing
-    stride = 2**31
-    return np.isin(pool.row * stride + pool.window, row * stride + position // window)
+    return np.isin(pool.row * STRIDE + pool.window, row * STRIDE + position // window)
 
 
-def window_activations(
-    row: NDArray[np.int64],
-    position: NDArray[np.int64],
-    activation: NDArray[np.float32],
-    r: int,
-    w: int,
-    window: int,
-) -> NDArray[np.float32]:
+def window_activations(firing: Firing, r: int, w: int, window: int) -> NDArray[np.float32]:
+    """Activations [window] of one window."""
+    row, position, activation = firing
     dense = np.zeros(window, dtype=np.float32)
     inside = (row == r) & (position // window == w)
     dense[position[inside] - w * window] = activation[inside]

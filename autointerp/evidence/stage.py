@@ -22,6 +22,7 @@ from autointerp.evidence.selection import (
     firing_items,
     silent_items,
     token_counts,
+    window_shares,
 )
 from autointerp.job import Job
 from autointerp.measure.statistics import token_entropy
@@ -112,7 +113,10 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
             disagreements[name] = disagreement
             advance(1)
     log.info("  %s", ", ".join(f"{n}: {d['evaluated']} features" for n, d in draws.items()))
-    return outputs, {"draws": draws, "replay_disagreements": disagreements}
+    short = int((contexts.n_windows == 0).sum())
+    if short:
+        log.info("  %d contexts are shorter than one excerpt of %d tokens and give no evidence", short, config.window)
+    return outputs, {"draws": draws, "replay_disagreements": disagreements, "contexts_without_excerpt": short}
 
 
 def evidence_of(
@@ -145,7 +149,8 @@ def evidence_of(
     summary: list[dict[str, Any]] = []
     for feature, near in zip(features.tolist(), nearest.tolist(), strict=True):
         maximum, firing = float(sketch.max[feature]), firings.of(feature)
-        shares = bin_shares(sketch.histogram[feature].numpy(), maximum, config.bins)
+        prior = bin_shares(sketch.histogram[feature].numpy(), maximum, config.bins)
+        shares = window_shares(pools, firing, maximum, config, prior)
         favourite = favourite_token(contexts, 0, firings, feature)
         reason = ""
         for split, split_name in enumerate(SPLITS):

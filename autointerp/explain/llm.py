@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from itertools import groupby, zip_longest
 
 from autointerp.config import LLMExplainer
 from autointerp.llm.protocol import Reply, Request
@@ -20,12 +21,18 @@ def request(items: Sequence[Item], role: LLMExplainer, rubric: Rubric) -> Reques
     rest = firing[len(strongest) :]
     step = max(1, len(rest) // max(1, role.examples - len(strongest)))
     shown = strongest + rest[::step][: role.examples - len(strongest)]
-    silent = [i for i in items if not i.fires][: max(1, role.examples // 2)]
+    silent = interleaved([i for i in items if not i.fires])[: max(1, role.examples // 2)]
     lines = ["ACTIVE"]
     lines += [json.dumps({"text": marked(item.excerpt)}, ensure_ascii=False) for item in shown]
     lines += ["SILENT"]
     lines += [json.dumps({"text": neutral(item.excerpt.text)}, ensure_ascii=False) for item in silent]
     return Request(shared=rubric.text, content="\n".join(lines), schema=rubric.schema, max_tokens=role.max_tokens)
+
+
+def interleaved(items: Sequence[Item]) -> list[Item]:
+    """Items of all strata in turn: silent ones of a single kind would teach the wrong contrast."""
+    turns = [list(group) for _, group in groupby(items, key=lambda item: item.stratum)]
+    return [item for turn in zip_longest(*turns) for item in turn if item is not None]
 
 
 def neutral(text: str) -> str:

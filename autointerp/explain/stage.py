@@ -95,7 +95,9 @@ def explain(
         for key in able:
             side = evidence[key[0]]
             firing = firing_excerpts(side, key[1], pool)
-            associations = lexical.associate(firing, background, side.by_feature[key[1]].max_activation)
+            # The largest of what explainers may see, not of the feature: that would be known from the other split too.
+            largest = max(max(excerpt.activations) for excerpt in firing)
+            associations = lexical.associate(firing, background, largest)
             texts[key] = lexical.sentence(associations, role.words)
             reasons[key] = "" if texts[key] else "no word is associated with the firings"
             advance(1)

@@ -11,10 +11,21 @@ from itertools import groupby
 
 import numpy as np
 
-from autointerp.measure.statistics import at_prevalence, auroc, average_precision, item_interval, wilson
+from autointerp.measure.statistics import (
+    PERCENTILES,
+    Bools,
+    Floats,
+    Vector,
+    at_prevalence,
+    auroc,
+    average_precision,
+    item_interval,
+    wilson,
+)
 from autointerp.records import UNSCORED, Score, Verdict, is_scored
 
 ITEM_RESAMPLES = 200
+PERMUTATIONS = 50
 RANKED = ("detection", "lexical_floor", "probe")  # questions whose verdicts rank items
 SHUFFLED, FLOOR = "minus_shuffled", "minus_lexical_floor"
 RETRIEVAL, RETRIEVAL_STRONG, RETRIEVAL_BASE = (
@@ -66,14 +77,15 @@ def ranked(
     items: Sequence[Verdict], blank: Score, question: str, base: Base, prevalence: float, seed: int
 ) -> list[Score]:
     """Average precision and AUROC of verdicts that rank items. Items without a verdict are left out and counted."""
-    answered = [v for v in items if is_scored(v.value)]
+    answered = sorted((v for v in items if is_scored(v.value)), key=lambda v: v.item)  # draws follow this order
     blank = replace(blank, n=len(answered), unscored=len(items) - len(answered))
     fires = np.array([v.fires for v in answered], dtype=bool)
     metrics = [f"{question}.{name}" for name in ("ap", "ap_corpus", "auroc")]
     if fires.all() or not fires.any():
         reasons = sorted({v.reason for v in items if v.reason})
         reason = reasons[0] if reasons else "no firing or no silent item"
-        return [replace(blank, metric=metric, reason=reason) for metric in metrics]
+        missing = [replace(blank, metric=metric, reason=reason) for metric in metrics]
+        return missing + [replace(s, control="permuted") for s in missing if has_chance(s)]
     value = np.array([v.value for v in answered])
     weight = np.array([v.weight for v in answered])
     found = []
@@ -88,7 +100,27 @@ def ranked(
         point = float(statistic(fires, value, weights))
         low, high = item_interval(fires, value, weights, statistic, seed, ITEM_RESAMPLES)
         found.append(replace(blank, metric=metric, value=point, low=low, high=high))
+        if has_chance(found[-1]):
+            point, low, high = permuted(fires, value, weights, seed)
+            found.append(replace(blank, metric=metric, control="permuted", value=point, low=low, high=high))
     return found
+
+
+def has_chance(score: Score) -> bool:
+    """Whether the control `permuted` stands beside a score."""
+    return (score.metric, score.control) == ("detection.ap", "none")
+
+
+def permuted(fires: Bools, value: Floats, weight: Vector, seed: int) -> tuple[float, float, float]:
+    """Average precision of the same verdicts dealt out at random over the same items: mean and 95% range.
+
+    What a judge that knows nothing reaches with so few items: the prevalence for one that answers all alike, more for
+    one that ranks, since the first of a few items fires by luck often enough.
+    """
+    rng = np.random.default_rng(seed)
+    found = [average_precision(fires, rng.permutation(value), weight) for _ in range(PERMUTATIONS)]
+    low, high = np.percentile(found, PERCENTILES)
+    return float(np.mean(found)), float(low), float(high)
 
 
 def retrieved(items: Sequence[Verdict], blank: Score) -> list[Score]:

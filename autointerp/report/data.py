@@ -14,6 +14,7 @@ import pandas as pd
 
 HAND_PICKED = "hand-picked"  # the value of features.selected_by that is not a draw
 GRADES = "ABCDE"
+PADDING = "padding"  # a key of Counts.masked: what fills up a batch, no positions of the corpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,13 @@ class Report:
     def has(self, metric: str, arm: Arm | None) -> bool:
         found = (self.estimate(name, metric, arm) for name in self.names)
         return any(estimate is not None and estimate.scored for estimate in found)
+
+    @cached_property
+    def permuted(self) -> float | None:
+        """What a judge that knows nothing reaches: the headline arm's verdicts dealt out at random, on average."""
+        found = [self.estimate(name, "detection.ap", self.headline, "permuted") for name in self.names]
+        values = [item.value for item in found if item and item.scored]
+        return sum(values) / len(values) if values else None
 
     def arm_with(self, metric: str) -> Arm | None:
         """The headline arm if it has the metric, otherwise the best graded one that does."""

@@ -47,7 +47,7 @@ def content(report: Report) -> dict[str, Any]:
     return {
         "lead": sentences.together([sentences.headline(report), sentences.growth(report)]),
         "second": sentences.floor(report),
-        "approvals": sentences.self_graded(report),
+        "approvals": sentences.circular_approvals(report),
         "distrust": sentences.distrust(report),
         "selection": sentences.selection(report),
         "dead_note": sentences.dead_note(report),

@@ -2,18 +2,19 @@
 
 from autointerp.report.data import Report, texts
 from autointerp.report.sentences import Sentence, say
-from autointerp.report.wording import count, listing, percent, plural
+from autointerp.report.wording import count, decimal, listing, percent, plural
 
 DEFINITIONS = {
     "dead_share": "Share of the features that never fired on the positions kept: a censored statement, see its bounds.",
-    "dead_bound_documents": "3 / documents: the 95% bound on the share of documents in which such a feature fires.",
+    "dead_bound_documents": "3 / documents: the 95% bound on the share of documents in whose read part such a feature "
+    "fires.",
     "dead_bound_tokens": "3 / positions: the same bound if positions were independent, which bursts are not.",
     "l0": "Mean number of features that fire at a position.",
     "explained_variance": "1 − squared reconstruction error / variance about the mean, over the positions kept. "
     "Can be negative.",
     "loss_recovered": "Share of the loss between ablating the layer and leaving it alone that reconstruction recovers.",
     "detection.ap": "Average precision of the judge's verdicts about held-out excerpts, weighted to {prevalence} "
-    "positives: a judge that knows nothing reaches {chance}, a perfect one 1.",
+    "positives: a judge that knows nothing reaches {chance}; a perfect one reaches 1.",
     "detection.ap_corpus": "The same verdicts weighted to the rate at which the feature fires in the corpus.",
     "detection.auroc": "Chance that a firing excerpt is ranked above a silent one: 0.5 knows nothing. "
     "Blind to how rare firing is.",
@@ -36,7 +37,7 @@ def definitions(report: Report) -> tuple[tuple[str, str], ...]:
     settings = report.settings
     filled = {
         "prevalence": percent(settings.prevalence),
-        "chance": f"{settings.prevalence:g}",
+        "chance": chance(report),
         "retrieved": settings.retrieved,
     }
     metrics = dict.fromkeys(metric for metric, _ in report.metrics)
@@ -44,6 +45,14 @@ def definitions(report: Report) -> tuple[tuple[str, str], ...]:
         (metric, DEFINITIONS[metric].format(**filled) if metric in DEFINITIONS else derived(metric))
         for metric in metrics
     )
+
+
+def chance(report: Report) -> str:
+    """What average precision a judge reaches that knows nothing, as measured by dealing out its verdicts at random."""
+    constant = f"{report.settings.prevalence:g}"
+    if report.permuted is None:
+        return constant
+    return f"about {decimal(report.permuted)} with this many excerpts (a constant one {constant})"
 
 
 def derived(metric: str) -> str:
@@ -54,6 +63,39 @@ def derived(metric: str) -> str:
     return f"{base} minus {against}, feature by feature, then averaged."
 
 
+def sight(report: Report) -> tuple[str, ...]:
+    """Which documents the explainers saw. Of one whose explanations were given, nobody here can know."""
+    columns = (texts(report.roles, name) for name in ("role", "provider", "requested"))
+    from_outside = {
+        role.removeprefix("explainer ")
+        for role, provider, requested in zip(*columns, strict=True)
+        if role.startswith("explainer ") and (provider == "given" or (not provider and requested == "human"))
+    }
+    given = sorted({arm.explainer for arm in report.arms if arm.explainer in from_outside})
+    others = sorted({arm.explainer for arm in report.arms} - from_outside)
+    if not given:
+        return ("Explanations of this run saw only the explain documents.",)
+    unknown = f"The explanations of {listing(given)} were given: what their author saw is unknown."
+    return (unknown, f"The explanations of {listing(others)} saw only the explain documents.") if others else (unknown,)
+
+
+def score_documents(report: Report) -> tuple[str, ...]:
+    """Where the numbers of the run come from: only the judged excerpts are all from the score documents."""
+    found = []
+    if report.arms:
+        found.append(
+            "Judged excerpts come from the score documents; the activation intervals they are drawn from are parts of "
+            "the feature's maximum over both halves."
+        )
+    names = {"lexical_floor": "token lookup", "probe": "probe"}
+    metrics = {metric.partition(".")[0] for metric, _ in report.metrics}
+    fitted = [name for prefix, name in names.items() if prefix in metrics]
+    if fitted:
+        verb = "are" if len(fitted) > 1 else "is"
+        found.append(f"The {' and the '.join(fitted)} {verb} fitted on the explain documents.")
+    return tuple(found)
+
+
 def limits(report: Report) -> tuple[Sentence, ...]:
     """What intervals, splits, shuffles and grades of this run do and do not say."""
     settings, documents = report.settings, report.counts.documents
@@ -61,9 +103,9 @@ def limits(report: Report) -> tuple[Sentence, ...]:
     found = [
         f"Intervals are 95% bootstrap intervals over features ({plural(settings.resamples, 'resample')}). They say how "
         "much another draw of features would move the mean, not another corpus or another judge.",
-        "Explanations of this run saw only the explain documents and every score uses only the score documents"
-        + (f" ({listing(halves)})" if halves else "")
-        + "; no document is in both.",
+        "Documents are split in two" + (f" ({listing(halves)})" if halves else "") + "; no document is in both halves.",
+        *(sight(report) if report.arms else ()),
+        *score_documents(report),
     ]
     if len(report.names) > 1:
         found.append(
@@ -74,11 +116,17 @@ def limits(report: Report) -> tuple[Sentence, ...]:
         found.append(
             "Shuffled: the same judge reads the same excerpts with another feature's explanation of that dictionary."
         )
+    if "permuted" in texts(report.dictionaries, "control"):
+        found.append(
+            "Permuted: the same verdicts dealt out at random over the same excerpts, which is what a judge that knows "
+            "nothing reaches with this many excerpts; the thin line of a score's axis stands there."
+        )
     found.append("Unscored is neither zero nor left out in silence: it is counted beside each mean, with its reason.")
     if documents:
         found.append(
-            f"Dead is censored: {plural(documents, 'document')} bound the document rate of a feature that never fired "
-            f"at {percent(min(1, 3 / documents))} (3 / documents)."
+            f"Dead is censored: of {plural(documents, 'document')} a part was read, all of it or less. With 95% "
+            "confidence, a feature that never fired there fires in the part read of fewer than "
+            f"{percent(min(1, 3 / documents))} of documents (3 / documents)."
         )
     rubrics = sorted({rubric for rubric in texts(report.scores, "rubric") if rubric})
     if rubrics:

@@ -28,7 +28,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """A score beside its control on one axis. `chance` is what a judge reaches that knows nothing."""
+    """A score beside its control on one axis. `chance` is what the same verdicts reach when dealt out at random."""
 
     score: Mark | None
     control: Mark | None
@@ -54,16 +54,26 @@ def mark(estimate: Estimate | None, low: float, high: float, start: float, end: 
 def strip(report: Report, name: str, metric: str, arm: Arm | None) -> Strip:
     """Score and shuffled control of one dictionary."""
     low, high = domain(metric)
-    score, control = (report.estimate(name, metric, arm, control) for control in ("none", "shuffled"))
-    said = [f"{word} {decimal(item.value)}" for word, item in (("score", score), ("shuffled", control)) if item]
-    chance = chance_at(report) if metric == "detection.ap" else None
+    score, control, permuted = (report.estimate(name, metric, arm, word) for word in ("none", "shuffled", "permuted"))
+    named = (("score", score), ("shuffled", control), ("permuted", permuted))
+    said = [f"{word} {decimal(item.value)}" for word, item in named if item]
+    chance = chance_mark(report, permuted.value if permuted else math.nan) if metric == "detection.ap" else None
     dot, bar = (mark(item, low, high, 4, STRIP_WIDTH - 4) for item in (score, control))
     return Strip(dot, bar, chance, ", ".join(said))
 
 
+def chance_mark(report: Report, permuted: float) -> float:
+    """A permuted average precision on its axis, or where none is known the share of positives.
+
+    Average precision over few excerpts lies above the share of positives even for a judge that knows nothing.
+    """
+    value = report.settings.prevalence if math.isnan(permuted) else permuted
+    return place(value, *domain("detection.ap"), 4, STRIP_WIDTH - 4)
+
+
 def chance_at(report: Report) -> float:
-    """Where the average precision of a judge that knows nothing stands: at the share of positives."""
-    return place(report.settings.prevalence, 0, 1, 4, STRIP_WIDTH - 4)
+    """Where the axis says "chance": at the mean of the headline arm, while each row has its own mark."""
+    return chance_mark(report, math.nan if report.permuted is None else report.permuted)
 
 
 @dataclass(frozen=True, slots=True)

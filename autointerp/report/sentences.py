@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Literal
 
 from autointerp.llm.lineage import normal_form
-from autointerp.report.data import Arm, Estimate, Report, flags, numbers, texts
+from autointerp.report.data import PADDING, Arm, Estimate, Report, flags, numbers, texts
 from autointerp.report.wording import count, decimal, interval, listing, percent, plural, signed
 
 Sign = Literal["above", "below", "undecided", "unscored"]
@@ -160,8 +160,11 @@ def floor(report: Report) -> Sentence | None:
     if not reached:
         return None
     span = spread(reached)
-    start = f"Part of that is plain words: a lookup of each token's mean activation reaches {span} without explanations"
     arm = report.arm_with("detection.ap.minus_lexical_floor")
+    groups = by_sign(report, "detection.ap.minus_lexical_floor", arm) if arm else None
+    beaten = groups is not None and len(groups["below"]) == len(report.names)
+    verdict = "Plain words do better" if beaten else "Part of that is plain words"
+    start = f"{verdict}: a lookup of each token's mean activation reaches {span} without explanations"
     clauses = list(floor_clauses(report, arm)) if arm else []
     grades = tuple(estimate.grade for estimate in floors) + ((arm.grade,) if arm and clauses else ())
     return say(start + ("; " + "; ".join(clauses) if clauses else "") + ".", grades=grades)
@@ -184,12 +187,12 @@ def floor_clauses(report: Report, arm: Arm) -> Iterator[str]:
             yield f"{verb} " + listing([f"{told(estimate)} in {name}" for name, estimate in pairs])
 
 
-def self_graded(report: Report) -> tuple[Sentence, ...]:
-    """What an arm that grades itself makes of shuffled explanations, one sentence per arm of grade D or E."""
-    return tuple(self_graded_arm(report, arm) for arm in report.arms if arm.grade in "DE")
+def circular_approvals(report: Report) -> tuple[Sentence, ...]:
+    """What a circular arm makes of shuffled explanations, one sentence per arm of grade D or E."""
+    return tuple(circular_approval(report, arm) for arm in report.arms if arm.grade in "DE")
 
 
-def self_graded_arm(report: Report, arm: Arm) -> Sentence:
+def circular_approval(report: Report, arm: Arm) -> Sentence:
     who = f"{arm.explainer} judged by {arm.scorer}" if arm.explainer != arm.scorer else arm.explainer
     part = "that the subject takes part in" if arm.grade == "E" else "of one model in two roles"
     start = f"The arm {part} ({who})"
@@ -225,8 +228,8 @@ def approval(report: Report, arm: Arm, verdict: Sign, names: list[str]) -> str:
     if not all(gain.bounded for gain in gains):
         return f"{said}, without an interval to tell them apart"
     proof = f" (difference {told(gains[0])})" if len(gains) == 1 else ""
-    if verdict == "undecided":
-        n = min(gain.n for gain in gains)
+    n = min(gain.n for gain in gains)
+    if verdict == "undecided" or n < FEW:
         return f"{said}: as far as {plural(n, 'feature')} can tell{proof}, {APPROVAL[verdict]}"
     return f"{said}: {APPROVAL[verdict]}{proof}"
 
@@ -266,27 +269,33 @@ def dead_note(report: Report) -> str:
     if not documents:
         return "No document was read."
     return (
-        f"“Never fired” means in {plural(documents, 'document')}: with 95% confidence such a feature fires in fewer "
-        f"than {percent(min(1, 3 / documents))} of documents."
+        f"“Never fired” means in {plural(documents, 'document')}: with 95% confidence such a feature fires in the part "
+        f"read of fewer than {percent(min(1, 3 / documents))} of documents."
     )
 
 
 def unscored_note(report: Report) -> str:
     """Why features have no primary score, over the arms of the table; other reasons stand in a table below."""
-    names = ("metric", "control", "unscored_reason")
-    rows = zip(*(texts(report.scores, name) for name in names), numbers(report.scores, "value"), strict=True)
-    missing = Counter(
-        reason or "no reason given"
-        for metric, control, reason, value in rows
-        if metric == "detection.ap" and control == "none" and math.isnan(value)
-    )
+    missing = unscored_reasons(report)
     if missing:
-        ordered = sorted(missing.items(), key=lambda item: (-item[1], item[0]))
-        return "Unscored: " + ", ".join(f"{count(number)} {reason}" for reason, number in ordered) + "."
+        return "Unscored: " + ", ".join(f"{count(number)} {reason}" for reason, number in missing) + "."
     others = sum(numbers(report.unscored, "count"))
     if others:
         return f"Every detection score has a value; {plural(others, 'other number')} could not be scored."
     return "Nothing was left unscored."
+
+
+def unscored_reasons(report: Report, arm: Arm | None = None) -> list[tuple[str, int]]:
+    """Why features have no primary score, under one arm or under all, the most frequent reason first."""
+    names = ("metric", "control", "explainer", "scorer", "unscored_reason")
+    rows = zip(*(texts(report.scores, name) for name in names), numbers(report.scores, "value"), strict=True)
+    missing = Counter(
+        reason or "no reason given"
+        for metric, control, explainer, scorer, reason, value in rows
+        if metric == "detection.ap" and control == "none" and math.isnan(value)
+        if arm is None or (explainer, scorer) == (arm.explainer, arm.scorer)
+    )
+    return sorted(missing.items(), key=lambda item: (-item[1], item[0]))
 
 
 # --- what to distrust
@@ -333,9 +342,8 @@ def renamed_models(report: Report) -> Sentence | None:
 
 
 def same_name(requested: str, resolved: str) -> bool:
-    """A resolved id may add an owner or a date to the name that was asked for; that is no other model."""
-    ours, theirs = normal_form(requested), normal_form(resolved)
-    return ours in theirs or theirs in ours
+    """A resolved id may add an owner or a date to the name that was asked for; any other word is another model."""
+    return normal_form(requested) == normal_form(resolved)
 
 
 def one_judge(report: Report) -> Sentence | None:
@@ -355,13 +363,17 @@ def plain_words(report: Report) -> Sentence | None:
     groups = by_sign(report, "detection.ap.minus_lexical_floor", arm) if arm else None
     if not arm or not groups or not (groups["below"] or groups["undecided"]):
         return None
-    clauses = [f"below it in {listing(groups['below'])}"] if groups["below"] else []
-    clauses += [f"not measurably above it in {listing(groups['undecided'])}"] if groups["undecided"] else []
-    return say(
-        ("Counting words does as well or better",),
-        f": against a lookup of tokens, explanations are {' and '.join(clauses)}.",
+    better = say(
+        ("Counting words does better",),
+        f" in {listing(groups['below'])}: explanations stay below a lookup of tokens.",
         grades=(arm.grade,),
     )
+    neither = say(
+        ("Counting words is not measurably worse",),
+        f" in {listing(groups['undecided'])}: explanations cannot be told from a lookup of tokens.",
+        grades=(arm.grade,),
+    )
+    return together([better if groups["below"] else None, neither if groups["undecided"] else None])
 
 
 def below_shuffled(report: Report) -> Sentence | None:
@@ -369,12 +381,17 @@ def below_shuffled(report: Report) -> Sentence | None:
     groups = by_sign(report, "detection.ap.minus_shuffled", arm) if arm else None
     if not arm or not groups or not (groups["below"] or groups["undecided"]):
         return None
-    names = listing(groups["below"] + groups["undecided"])
-    return say(
-        ("Shuffled explanations do as well",),
-        f" in {names}: these scores say nothing about meaning.",
+    better = say(
+        ("Shuffled explanations do better",),
+        f" in {listing(groups['below'])}: these scores say nothing about meaning.",
         grades=(arm.grade,),
     )
+    neither = say(
+        ("Shuffled explanations are not measurably worse",),
+        f" in {listing(groups['undecided'])}: by these scores, explanations cannot be told from them.",
+        grades=(arm.grade,),
+    )
+    return together([better if groups["below"] else None, neither if groups["undecided"] else None])
 
 
 def falling_sensitivity(report: Report) -> Sentence | None:
@@ -397,15 +414,11 @@ def falling_sensitivity(report: Report) -> Sentence | None:
 
 
 def flat_sensitivity(report: Report) -> Sentence | None:
-    """Contexts that fit the explanation must fire more often than contexts that fit another one."""
-    arm = report.arm_with("sensitivity.retrieval")
-    names = []
-    for name in report.names if arm else ():
-        true, shuffled = (
-            report.estimate(name, "sensitivity.retrieval", arm, control) for control in ("none", "shuffled")
-        )
-        if true and shuffled and true.bounded and shuffled.bounded and sign(difference(true, shuffled)) != "above":
-            names.append(name)
+    """Contexts that fit the explanation must fire more often than contexts that fit another one, feature by feature."""
+    metric = "sensitivity.retrieval.minus_shuffled"
+    arm = report.arm_with(metric)
+    found = [(name, report.estimate(name, metric, arm)) for name in report.names] if arm else []
+    names = [name for name, gain in found if gain and gain.bounded and sign(gain) != "above"]
     if not names or not arm:
         return None
     where = f" than texts that fit another explanation in {listing(names)}."
@@ -433,8 +446,11 @@ def many_unscored(report: Report) -> Sentence | None:
     missing, asked = sum(item.unscored for item in found if item), sum(item.asked for item in found if item)
     if not missing or not arm:
         return None
-    warning = ": the means are of a selection that fires often enough to be scored." if missing > asked / 10 else "."
-    return say((f"{count(missing)} of {plural(asked, 'feature')} could not be scored",), warning, grades=(arm.grade,))
+    reasons = unscored_reasons(report, arm)
+    why = f" (most often: {reasons[0][0]})" if reasons else ""
+    warning = ": the means are of those that could be." if missing > asked / 10 else "."
+    lead = f"{count(missing)} of {plural(asked, 'feature')} could not be scored"
+    return say((lead,), why + warning, grades=(arm.grade,))
 
 
 def few_features(report: Report) -> Sentence | None:
@@ -478,17 +494,19 @@ def still_dead(report: Report) -> Sentence | None:
     bound = percent(min(1, 3 / documents))
     return say(
         ("Never fired is not dead",),
-        f": a feature of {listing(dead)} that fires in fewer than {bound} of documents would look the same here.",
+        f": a feature of {listing(dead)} that fires in the part read of fewer than {bound} of documents could look "
+        "the same here.",
     )
 
 
 def masked(report: Report) -> Sentence | None:
     """Positions that were left out are a part of the subject about which the page is silent."""
-    total = sum(report.counts.masked.values())
+    masks = {reason: n for reason, n in report.counts.masked.items() if n and reason != PADDING}
+    total = sum(masks.values())
     everything = total + report.counts.positions
     if not everything or total / everything < 0.05:
         return None
-    reasons = [f"{count(number)} {reason}" for reason, number in report.counts.masked.items() if number]
+    reasons = [f"{count(number)} {reason}" for reason, number in masks.items()]
     return say(
         (f"{percent(total / everything)} of positions are masked",),
         f" ({listing(reasons)}): nothing here is about them.",

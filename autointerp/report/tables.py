@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from autointerp.llm.lineage import normal_form
-from autointerp.report.data import GRADES, Arm, Estimate, Report, flags, numbers, texts
+from autointerp.report.data import GRADES, PADDING, Arm, Estimate, Report, flags, numbers, texts
 from autointerp.report.plots import Strip, strip
 from autointerp.report.wording import count, decimal, model_name, money
 
@@ -202,7 +202,7 @@ def facts(report: Report) -> tuple[tuple[str, str], ...]:
         ("contexts", count(counts.contexts)),
         ("tokens read", count(counts.tokens)),
         ("positions kept", count(counts.positions)),
-        *((f"masked: {reason}", count(number)) for reason, number in counts.masked.items()),
+        *((f"masked: {reason}", count(number)) for reason, number in counts.masked.items() if reason != PADDING),
         ("short tails dropped", count(counts.dropped_tails)),
         ("training documents excluded", count(counts.excluded_documents)),
         *((f"alive features evaluated: {name}", count(number)) for name, number in report.evaluated.items()),

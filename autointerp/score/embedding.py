@@ -1,6 +1,8 @@
 """A text encoder as a judge: how close is an excerpt to the explanation?"""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,7 +15,7 @@ from autointerp.errors import UserError
 from autointerp.progress import progress
 from autointerp.subjects.text import choose_device
 
-MAX_TOKENS = 128
+MAX_TOKENS = 256
 
 
 class Embedder:
@@ -31,6 +33,13 @@ class Embedder:
                 f"transformers cannot load it ({str(error).strip().splitlines()[0]})",
                 "give a folder, package:NAME/PATH, or a hub id while online",
             ) from None
+        pooling = Path(source) / "1_Pooling" / "config.json"
+        if pooling.exists() and not json.loads(pooling.read_text("utf-8")).get("pooling_mode_mean_tokens", True):
+            raise UserError(
+                f"you asked for the encoder {role.model!r}",
+                "it was trained to be read at one token, not by the mean over all",
+                "choose an encoder with mean pooling",
+            )
         self.batch_size = role.batch_size
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:

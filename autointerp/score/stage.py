@@ -1,7 +1,7 @@
 """Put every explanation, and every control, to every scorer; keep the raw verdicts; turn them into scores."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,8 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
     write_table(path, [asdict(verdict) for verdict in verdicts], VERDICTS)
     scores = all_scores(job, verdicts, explanations, evidence, resolved)
     scores_path = job.directory / "scores.parquet"
-    write_table(scores_path, pd.DataFrame([asdict(score) for score in scores]))
+    columns = [field.name for field in fields(Score)]
+    write_table(scores_path, pd.DataFrame([asdict(score) for score in scores], columns=columns))
     unscored = sum(bool(score.reason) for score in scores)
     log.info("  %d verdicts, %d scores, %d of them unscored", len(verdicts), len(scores), unscored)
     return [path, scores_path], {"resolved": resolved, "verdicts": len(verdicts), "usage": job.usage("scorer ")}

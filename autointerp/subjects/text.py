@@ -26,9 +26,8 @@ log = logging.getLogger(__name__)
 def choose_device(name: str) -> torch.device:
     if name != "auto":
         return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    # Not mps: it has no float64, in which the sums behind explained variance are kept.
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 class TextSubject:

@@ -178,7 +178,14 @@ def test_deep_link_shows_scores_evidence_and_histogram(plain: Opened) -> None:
     plain.go("#feature=demo-1024/7")
     text = plain.tab.inner_text("#feature")
     assert "of 1,024, demo-1024" in text
-    for words in ("detection.ap", "lexical_floor.ap", "7.4 – 9.2", "silent, though near", "How strongly, how often"):
+    for words in (
+        "detection.ap",
+        "detection.ap permuted",
+        "lexical_floor.ap",
+        "7.4 – 9.2",
+        "silent, though near",
+        "How strongly, how often",
+    ):
         assert words in text
     assert plain.tab.locator("#feature .token.fires").count() >= 5
     assert plain.tab.locator("#feature .histogram rect").count() > 5

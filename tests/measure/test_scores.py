@@ -28,7 +28,12 @@ def one(scores: list[Score], metric: str, control: str = "none", feature: int = 
 
 # Two firing items (weights 3/4 and 1/4) and two silent ones (1/2 each); the judge puts the lighter firing item below
 # one silent item: in order of value  F(3/4), S, F(1/4), S.
-RANKED = [verdict(True, 0.75, 0.9), verdict(False, 0.5, 0.7), verdict(True, 0.25, 0.6), verdict(False, 0.5, 0.1)]
+RANKED = [
+    verdict(True, 0.75, 0.9, item="a"),
+    verdict(False, 0.5, 0.7, item="b"),
+    verdict(True, 0.25, 0.6, item="c"),
+    verdict(False, 0.5, 0.1, item="d"),
+]
 
 
 def test_average_precision_at_even_prevalence() -> None:
@@ -157,7 +162,7 @@ def test_features_arms_and_order_do_not_mix() -> None:
     mixed = [v for row in zip(RANKED, other, second, strict=True) for v in row]
     scores = scored(mixed)
     assert scores == scored(mixed[::-1])
-    values = {(s.feature, s.scorer): s.value for s in scores if s.metric == "detection.ap"}
+    values = {(s.feature, s.scorer): s.value for s in scores if (s.metric, s.control) == ("detection.ap", "none")}
     assert values == {
         (0, "ben"): pytest.approx(11 / 12),
         (0, "eve"): pytest.approx(11 / 24),
@@ -167,3 +172,13 @@ def test_features_arms_and_order_do_not_mix() -> None:
 
 def test_nothing_in_nothing_out() -> None:
     assert scored([]) == []
+
+
+def test_permuted_verdicts_reach_the_prevalence_when_all_alike_and_more_when_they_rank() -> None:
+    def chance(values: list[float]) -> float:
+        items = [replace(v, value=value) for v, value in zip(RANKED, values, strict=True)]
+        return one(scored(items), "detection.ap", control="permuted").value
+
+    alike, ranking = chance([1.0] * len(RANKED)), chance([float(i) for i in range(len(RANKED))])
+    assert alike == pytest.approx(0.5)
+    assert ranking > alike

@@ -113,6 +113,7 @@ def dictionary_rows(name: str, width: int, arms: Sequence[Arm], documents: int =
         rows += [
             number(name, width, "detection.ap", true, half, arm, n=n, unscored=missing),
             number(name, width, "detection.ap", shuffled, half * 0.6, arm, "shuffled", n, missing),
+            number(name, width, "detection.ap", 0.27, 0.02, arm, "permuted", n, missing),
             number(name, width, "detection.ap.minus_shuffled", gain, half, arm, n=n, unscored=missing),
             number(name, width, "detection.auroc", 0.5 + gain, half, arm, n=n, unscored=missing),
             number(name, width, "detection.auroc", 0.51, half, arm, "shuffled", n, missing),
@@ -199,6 +200,7 @@ def feature_scores(draw: random.Random, name: str, feature: int, arms: Sequence[
         rows += [
             row("detection.ap", value, arm, "none", reason),
             row("detection.ap", control, arm, "shuffled", reason),
+            row("detection.ap", NAN if reason else 0.27, arm, "permuted", reason),
             row("detection.ap.minus_shuffled", value - control, arm, "none", reason),
             row("detection.auroc", value, arm, "none", reason),
             row("detection.auroc", control, arm, "shuffled", reason),

@@ -131,13 +131,13 @@ def test_numbers_are_those_of_the_frame(page: Page, report: Report) -> None:
     shown = {float(item["value"] or "nan") for item in page.all("data")}
     kept = report.dictionaries[~report.dictionaries["metric"].str.startswith("dead_")]
     kept = kept[
-        ~((kept["metric"] == "detection.ap") & (kept["control"] == "shuffled"))
+        ~((kept["metric"] == "detection.ap") & (kept["control"].isin(["shuffled", "permuted"])))
     ]  # drawn on the axis, in its label
     # Elsewhere the shuffled control stands beside its score, and the difference is in the CSV file.
     kept = kept[(kept["metric"] == "detection.ap.minus_shuffled") | ~kept["metric"].str.endswith(".minus_shuffled")]
     assert shown == {value for value in kept["value"] if value == value}
     labels = [item.get("aria-label") or "" for item in page.all("svg")]
-    assert "score 0.61, shuffled 0.36" in labels
+    assert "score 0.61, shuffled 0.36, permuted 0.27" in labels
     assert "0.61 [0.56, 0.65]" in page.text.replace("0.66]", "0.65]")
 
 
@@ -213,6 +213,30 @@ def test_csv_round_trip_changes_nothing(tmp_path: Any, report: Report) -> None:
     again = Page(render(dataclasses.replace(report, **frames)))
     assert again.text == Page(render(report)).text
     assert unpack(again.blocks["index"]) == unpack(Page(render(report)).blocks["index"])
+
+
+def test_chance_is_the_permuted_control_of_each_arm(report: Report) -> None:
+    frame = report.dictionaries.copy()
+    permuted = frame["control"] == "permuted"
+    frame.loc[permuted & (frame["dictionary"] == "demo-256") & (frame["scorer"] == "minilm"), "value"] = 0.3
+    frame.loc[permuted & (frame["scorer"] == "self"), "value"] = 0.2
+    moved = dataclasses.replace(report, dictionaries=frame)
+    at = plots.strip(moved, "demo-256", "detection.ap", LEXICAL).chance
+    assert at == plots.place(0.3, 0, 1, 4, 196)
+    assert plots.strip(moved, "demo-512", "detection.ap", LEXICAL).chance == plots.place(0.27, 0, 1, 4, 196)
+    assert plots.strip(moved, "demo-256", "detection.ap", SELF).chance == plots.place(0.2, 0, 1, 4, 196)
+    assert plots.chance_at(moved) == plots.place(0.28, 0, 1, 4, 196)  # (0.30 + 0.27 + 0.27) / 3
+    page = Page(render(moved))
+    assert any(
+        item.get("class") == "tick" and item.get("x") == str(plots.chance_at(moved)) for item in page.all("text")
+    )
+    assert str(at) in [item.get("x1") for item in page.all("line") if item.get("class") == "chance"]
+
+
+def test_chance_without_a_permuted_control_is_the_share_of_positives(report: Report) -> None:
+    plain = dataclasses.replace(report, dictionaries=report.dictionaries[report.dictionaries["control"] != "permuted"])
+    assert plots.strip(plain, "demo-256", "detection.ap", LEXICAL).chance == plots.place(0.2, 0, 1, 4, 196)
+    assert plots.chance_at(plain) == plots.place(0.2, 0, 1, 4, 196)
 
 
 def test_marks_stay_on_their_axis() -> None:

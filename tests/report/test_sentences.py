@@ -198,6 +198,13 @@ def test_floor_above_below_and_undecided() -> None:
     assert "explanations add nothing measurable: +0.01 [−0.04, 0.06] in demo-512" in found.plain
     assert "explanations stay below it: −0.20 [−0.25, −0.15] in demo-1024" in found.plain
     assert found.grades == ("A", "B")
+    assert found.plain.startswith("Part of that is plain words: a lookup")
+
+
+def test_floor_above_every_dictionary_leads() -> None:
+    found = sentences.floor(changed(build(), "detection.ap.minus_lexical_floor", -0.2, 0.05, arm=LEXICAL))
+    assert found is not None
+    assert found.plain.startswith("Plain words do better: a lookup of each token's mean activation reaches 0.55 to")
 
 
 def test_floor_of_many_gives_the_ends() -> None:
@@ -217,33 +224,41 @@ def test_floor_alone_and_absent() -> None:
 
 
 def test_cannot_tell_apart_only_when_the_interval_includes_zero() -> None:
-    (found,) = sentences.self_graded(build())
+    (found,) = sentences.circular_approvals(build())
     assert found.plain.endswith("as far as 8 features can tell, it cannot tell them apart.")
     assert found.grades == ("E",)
-    (apart,) = sentences.self_graded(changed(build(), GAIN, 0.3, 0.1, arm=SELF))
+    (apart,) = sentences.circular_approvals(changed(build(), GAIN, 0.3, 0.1, arm=SELF))
     assert "tells them apart" in apart.plain
     assert "cannot tell" not in apart.plain
-    (wrong,) = sentences.self_graded(changed(build(), GAIN, -0.3, 0.1, arm=SELF))
+    (wrong,) = sentences.circular_approvals(changed(build(), GAIN, -0.3, 0.1, arm=SELF))
     assert "prefers the wrong ones" in wrong.plain
+    for few in (apart, wrong):
+        assert "as far as 8 features can tell, it " in few.plain
+
+
+def test_enough_features_need_no_hedge() -> None:
+    big = Arm("big", "big", "D", 100)
+    (found,) = sentences.circular_approvals(build(arms=(LEXICAL, big)))
+    assert found.plain.endswith("in all 3 dictionaries: it tells them apart.")
 
 
 def test_one_dictionary_shows_the_difference() -> None:
-    (found,) = sentences.self_graded(build((1024,)))
+    (found,) = sentences.circular_approvals(build((1024,)))
     assert "(difference +0.01 [−0.10, 0.12])" in found.plain
 
 
 def test_self_graded_without_interval_or_score() -> None:
-    (bare,) = sentences.self_graded(changed(build(), GAIN, 0.1, NAN, arm=SELF))
+    (bare,) = sentences.circular_approvals(changed(build(), GAIN, 0.1, NAN, arm=SELF))
     assert "without an interval" in bare.plain
     assert "cannot tell" not in bare.plain
-    (none,) = sentences.self_graded(changed(build(), GAIN, NAN, NAN, arm=SELF))
+    (none,) = sentences.circular_approvals(changed(build(), GAIN, NAN, NAN, arm=SELF))
     assert "could not be scored" in none.plain
 
 
 def test_grade_d_is_not_called_self_graded() -> None:
-    (found,) = sentences.self_graded(build(arms=(LEXICAL, Arm("big", "big", "D", 100))))
+    (found,) = sentences.circular_approvals(build(arms=(LEXICAL, Arm("big", "big", "D", 100))))
     assert found.plain.startswith("The arm of one model in two roles (big)")
-    assert sentences.self_graded(build(arms=(LEXICAL,))) == ()
+    assert sentences.circular_approvals(build(arms=(LEXICAL,))) == ()
 
 
 # --- notes
@@ -261,7 +276,9 @@ def test_selection_says_who_chose() -> None:
 
 def test_dead_note_is_the_rule_of_three() -> None:
     assert "431 documents" in sentences.dead_note(build())
-    assert "0.7% of documents" in sentences.dead_note(build())  # 3 / 431
+    assert "in the part read of fewer than 0.7% of documents" in sentences.dead_note(build())  # 3 / 431
+    found = said(build((256, 2048)))
+    assert "a feature of demo-2048 that fires in the part read of fewer than 0.7% of documents could look the" in found
     counts = dataclasses.replace(build().counts, documents=0)
     assert sentences.dead_note(dataclasses.replace(build(), counts=counts)) == "No document was read."
 
@@ -293,6 +310,13 @@ def test_distrust_unknown_lineage_and_renamed_models() -> None:
     roles.loc[roles["role"] == "scorer minilm", "known"] = False
     assert "Unknown lineage: scorer minilm" in said(dataclasses.replace(report, roles=roles))
     assert "Another model answered" not in said(report)  # an owner before the name is no other model
+    both = ["requested", "resolved"]
+    roles.loc[roles["role"] == "scorer minilm", both] = ["gpt-6.1-sol", "openai/gpt-6.1-sol-2026-10-01"]
+    assert "Another model answered" not in said(dataclasses.replace(report, roles=roles))  # a date is none either
+    roles.loc[roles["role"] == "scorer minilm", both] = ["gpt-6.1-sol", "gpt-6.1-sol-mini"]
+    assert "scorer minilm asked for gpt-6.1-sol and got gpt-6.1-sol-mini" in said(
+        dataclasses.replace(report, roles=roles)
+    )
     roles.loc[roles["role"] == "scorer minilm", "resolved"] = "someone/else"
     assert "scorer minilm asked for" in said(dataclasses.replace(report, roles=roles))
 
@@ -311,16 +335,52 @@ def test_distrust_sensitivity_falls_only_beyond_its_interval() -> None:
     plain = changed(build(), "sensitivity.retrieval.minus_shuffled", 0.4, 0.05)
     assert plain.estimate("demo-256", "sensitivity.retrieval", LEXICAL).value == 0.52
     assert falls not in said(plain)
-    low = changed(build(), "sensitivity.retrieval", 0.11, 0.05)
-    assert "Fitting texts do not measurably fire more often" in said(low)
+
+
+def test_distrust_flat_sensitivity_is_judged_by_the_paired_difference() -> None:
+    flat = "Fitting texts do not measurably fire more often"
+    assert flat not in said(build())
+    assert f"{flat} than texts that fit another explanation in demo-512." in said(
+        changed(build(), "sensitivity.retrieval.minus_shuffled", 0.01, 0.05, "demo-512")
+    )
+    # Two means that overlap as independent samples may differ feature by feature.
+    assert flat not in said(changed(build(), "sensitivity.retrieval", 0.11, 0.05))
+    assert flat not in said(changed(build(), "sensitivity.retrieval.minus_shuffled", NAN, NAN))
 
 
 def test_distrust_floor_and_shuffled() -> None:
     report = changed(build(), "detection.ap.minus_lexical_floor", -0.1, 0.05, "demo-512", LEXICAL)
-    assert "Counting words does as well or better" in said(report)
-    assert "below it in demo-512" in said(report)
-    assert "Shuffled explanations do as well" in said(changed(build(), GAIN, 0.0, 0.05, arm=LEXICAL))
+    assert "Counting words does better in demo-512: explanations stay below a lookup of tokens." in said(report)
     assert "Shuffled explanations" not in said(build())
+    worse = said(changed(build(), GAIN, -0.1, 0.05, arm=LEXICAL))
+    assert "Shuffled explanations do better in demo-256, demo-512 and demo-1024: these scores say nothing" in worse
+    assert "not measurably worse" not in worse.replace("Counting words is not measurably worse", "")
+
+
+def test_an_interval_around_zero_is_no_equality() -> None:
+    report = changed(build(), GAIN, 0.2, 0.21, arm=LEXICAL)  # [−0.01, 0.41]
+    found = said(changed(report, "detection.ap.minus_lexical_floor", 0.2, 0.21, arm=LEXICAL))
+    where = "in demo-256, demo-512 and demo-1024"
+    assert f"Shuffled explanations are not measurably worse {where}: by these scores, explanations cannot be" in found
+    assert f"Counting words is not measurably worse {where}: explanations cannot be told from a lookup" in found
+    for claim in ("as well", "does better", "do better", "nothing about meaning"):
+        assert claim not in found
+    mixed = said(changed(report, GAIN, -0.2, 0.05, "demo-512", LEXICAL))
+    assert "Shuffled explanations do better in demo-512: these scores say nothing about meaning." in mixed
+    assert "Shuffled explanations are not measurably worse in demo-256 and demo-1024" in mixed
+
+
+def test_distrust_many_unscored_names_the_most_frequent_reason() -> None:
+    report = build(features=14)
+    assert "9 of 300 features could not be scored (most often: too few firings in the score documents)." in said(report)
+    scores = report.scores.copy()
+    scores.loc[scores["scorer"] == "minilm", "unscored_reason"] = "too few silent excerpts"
+    assert "(most often: too few silent excerpts)" in said(dataclasses.replace(report, scores=scores))
+    frame = report.dictionaries.copy()
+    frame.loc[(frame["metric"] == "detection.ap") & (frame["control"] == "none"), ["n", "unscored"]] = [80, 20]
+    many = said(dataclasses.replace(report, dictionaries=frame, scores=scores))
+    assert "(most often: too few silent excerpts): the means are of those that could be." in many
+    assert "fires often enough" not in many
 
 
 def test_distrust_corpus_rate_reconstruction_and_few() -> None:
@@ -340,6 +400,14 @@ def test_distrust_hand_picked_and_masked() -> None:
     counts = dataclasses.replace(report.counts, masked={"norm above 10 × median": 30000})
     assert "of positions are masked (30,000 norm above" in said(dataclasses.replace(report, counts=counts))
     assert "masked" not in said(report)
+
+
+def test_distrust_padding_is_no_position() -> None:
+    report = build()
+    padded = dataclasses.replace(report.counts, masked={"padding": 60000, "first position": 512})
+    assert "masked" not in said(dataclasses.replace(report, counts=padded))
+    both = dataclasses.replace(report.counts, positions=9000, masked={"padding": 60000, "first position": 1000})
+    assert "10% of positions are masked (1,000 first position)" in said(dataclasses.replace(report, counts=both))
 
 
 def test_distrust_is_quiet_where_nothing_was_measured() -> None:
@@ -364,3 +432,33 @@ def test_limits_follow_the_run() -> None:
     one = " ".join(item.plain for item in methods.limits(build((1024,))))
     assert "two sizes" in many
     assert "two sizes" not in one
+
+
+def test_chance_of_a_judge_that_knows_nothing() -> None:
+    told = "a judge that knows nothing reaches about 0.27 with this many excerpts (a constant one 0.2);"
+    report = build()
+    assert told in dict(methods.definitions(report))["detection.ap"]
+    assert "Permuted:" in " ".join(item.plain for item in methods.limits(report))
+    plain = dataclasses.replace(report, dictionaries=report.dictionaries[report.dictionaries["control"] != "permuted"])
+    assert "a judge that knows nothing reaches 0.2;" in dict(methods.definitions(plain))["detection.ap"]
+    assert "Permuted:" not in " ".join(item.plain for item in methods.limits(plain))
+
+
+def test_limits_claim_no_split_for_given_explanations() -> None:
+    report = build()
+    text = " ".join(item.plain for item in methods.limits(report))
+    assert "Explanations of this run saw only the explain documents." in text
+    assert "Judged excerpts come from the score documents" in text
+    assert "The token lookup and the probe are fitted on the explain documents." in text
+    assert "every score" not in text
+    roles = report.roles.copy()
+    roles.loc[roles["role"] == "explainer self", "provider"] = "given"
+    some = " ".join(item.plain for item in methods.limits(dataclasses.replace(report, roles=roles)))
+    assert "The explanations of self were given: what their author saw is unknown." in some
+    assert "The explanations of lexical saw only the explain documents." in some
+    assert "of this run saw" not in some
+    roles.loc[roles["role"] == "explainer lexical", ["provider", "requested"]] = ["", "human"]
+    every = " ".join(item.plain for item in methods.limits(dataclasses.replace(report, roles=roles)))
+    assert "The explanations of lexical and self were given" in every
+    assert "saw only" not in every
+    assert "explanations" not in " ".join(item.plain for item in methods.limits(build(arms=()))).lower()
