@@ -93,8 +93,12 @@ def corpus_files(path: str) -> list[Path]:
 
 
 def fingerprint(name: str) -> str:
+    """The content behind a name. A dictionary given as one file is read with the config beside it."""
     location = assets.locate(name)
-    return digest(location) if location is not None else name
+    if location is None:
+        return name
+    beside = [location.with_name(other) for other in ("cfg.json", "config.json")] if location.is_file() else []
+    return digest_of([digest(path) for path in (location, *beside) if path.exists()])
 
 
 def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
@@ -186,6 +190,12 @@ def batches(
 
 
 def check_fit(name: str, dictionary: Dictionary, hook: str, hidden: Tensor) -> None:
+    if dictionary.signed:
+        raise UserError(
+            f"you asked for the dictionary {name!r}",
+            "its activations can be negative, and a sketch holds positive ones",
+            "use a dictionary whose activation ends in a relu",
+        )
     if hidden.shape[2] != dictionary.d_in:
         raise UserError(
             f"you asked for the dictionary {name!r} at {hook}",

@@ -3,18 +3,20 @@
 from pathlib import Path
 
 from autointerp import assets
-from autointerp.dictionaries import saelens
+from autointerp.dictionaries import dictionary_learning, gemma_scope, openai_sae, saelens, saev, sparsify
 from autointerp.dictionaries.canonical import Dictionary
 from autointerp.errors import UserError
 
-FORMATS = (saelens,)
+FORMATS = (saelens, sparsify, gemma_scope, saev, openai_sae, dictionary_learning)
 
 
 def load_dictionary(name: str | Path) -> Dictionary:
-    """Read a dictionary folder of any supported format into the canonical form; nothing is ever unpickled."""
+    """Read a dictionary, folder or single file, of any supported format; nothing is unpickled but plain tensors."""
     path = assets.locate(str(name))
     if path is None:
-        raise UserError(f"you asked for the dictionary {str(name)!r}", "there is no such folder", "check the path")
+        raise UserError(
+            f"you asked for the dictionary {str(name)!r}", "there is no such folder or file", "check the path"
+        )
     for form in FORMATS:
         if form.matches(path):
             found: Dictionary = form.load(path)
@@ -23,7 +25,7 @@ def load_dictionary(name: str | Path) -> Dictionary:
     raise UserError(
         f"you asked for the dictionary {str(name)!r}",
         f"its files fit no known format ({', '.join(names) or 'an empty folder'})",
-        "give a SAELens folder with cfg.json and sae_weights.safetensors",
+        "give a folder of SAELens, sparsify, dictionary_learning or Gemma Scope, or a file params.npz, ae.pt or sae.pt",
     )
 
 

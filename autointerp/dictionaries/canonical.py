@@ -7,7 +7,6 @@ a_i = f_i * |W_dec[i]|, so that no number depends on how a library shares scale 
 (Templeton et al. 2024, Scaling Monosemanticity).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -30,12 +29,13 @@ class Dictionary:
     b_enc: Tensor
     W_dec: Tensor
     b_dec: Tensor
-    activation: Literal["relu", "jumprelu", "topk", "gated"]
+    activation: Literal["relu", "jumprelu", "topk", "groupmax", "gated"]
     convention: dict[str, str]
     hook: str = ""
     expected_l0: float | None = None
     threshold: Tensor | None = None  # jumprelu [width], kept float32: rounding it flips borderline features
-    k: int | None = None
+    k: int | None = None  # topk: how many are kept; groupmax: how many contiguous groups give their largest
+    signed: bool = False  # topk without relu: values may be negative, and a feature fires where its value is not 0
     subtract_b_dec: bool = False
     input_norm: Literal["none", "layer_norm", "constant_norm_rescale"] = "none"
     W_mag: Tensor | None = (
@@ -72,9 +72,7 @@ class Dictionary:
 
     def encode(self, x: Tensor) -> Tensor:
         """Raw feature values f [n, width] as the dictionary's own library gives them, for x [n, d_in]."""
-        x = x.to(self.W_enc.dtype)
-        centred = self._normalise(x)[0] - (self.b_dec if self.subtract_b_dec else 0.0)
-        hidden = centred @ self.W_enc + self.b_enc
+        centred, hidden = self._hidden(x)
         if self.activation == "relu":
             return hidden.relu()
         if self.activation == "jumprelu":
@@ -83,25 +81,54 @@ class Dictionary:
         if self.activation == "gated":
             assert self.W_mag is not None and self.b_mag is not None
             return (centred @ self.W_mag + self.b_mag).relu() * (hidden > 0)
-        assert self.k is not None
-        top = hidden.topk(min(self.k, self.width), dim=1)
-        return torch.zeros_like(hidden).scatter_(1, top.indices, top.values.relu())
+        values, features = self._largest(hidden)
+        return torch.zeros_like(hidden).scatter_(1, features, values)
 
     def encode_sparse(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The nonzeros of `encode(x)` as (row, feature, value), sorted by row then feature, in bounded memory."""
-        parts = [(rows + start, features, values) for start, (rows, features, values) in self._chunks(x)]
+        size = max(1, CHUNK_BYTES // (4 * self.width))
+        parts = []
+        for start in range(0, len(x), size):
+            rows, features, values = self._nonzeros(x[start : start + size])
+            parts.append((rows + start, features, values))
         if not parts:
             empty = torch.empty(0, dtype=torch.int64, device=x.device)
             return empty, empty, torch.empty(0, dtype=self.W_enc.dtype, device=x.device)
-        rows, features, values = zip(*parts, strict=True)
-        return torch.cat(rows), torch.cat(features), torch.cat(values)
+        rows, features, values = (torch.cat(part) for part in zip(*parts, strict=True))
+        return rows, features, values
 
-    def _chunks(self, x: Tensor) -> Iterator[tuple[int, tuple[Tensor, Tensor, Tensor]]]:
-        size = max(1, CHUNK_BYTES // (4 * self.width))
-        for start in range(0, len(x), size):
-            f = self.encode(x[start : start + size])
+    def _nonzeros(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`encode_sparse` of one chunk: no dense f where the pre-activations alone say what fires."""
+        if self.activation == "gated":
+            f = self.encode(x)
             rows, features = f.nonzero(as_tuple=True)
-            yield start, (rows, features, f[rows, features])
+            return rows, features, f[rows, features]
+        hidden = self._hidden(x)[1]
+        if self.activation in ("topk", "groupmax"):
+            values, features = self._largest(hidden)
+            features, order = features.sort(dim=1)
+            values = values.gather(1, order)
+            kept = values != 0
+            return kept.nonzero()[:, 0], features[kept], values[kept]
+        silent = hidden <= (0.0 if self.threshold is None else self.threshold.clamp_min(0))  # NaN is not silent
+        rows, features = silent.logical_not_().nonzero(as_tuple=True)
+        return rows, features, hidden[rows, features]
+
+    def _hidden(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The encoder's input [n, d_in] after normalisation and b_dec, and the pre-activations [n, width]."""
+        centred = self._normalise(x.to(self.W_enc.dtype))[0] - (self.b_dec if self.subtract_b_dec else 0.0)
+        return centred, centred @ self.W_enc + self.b_enc
+
+    def _largest(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """(value, feature) [n, k] of the kept pre-activations, zeros among them."""
+        assert self.k is not None
+        if self.activation == "groupmax":
+            size = self.width // self.k
+            top = hidden.reshape(-1, self.k, size).max(dim=2)
+            first = torch.arange(0, self.width, size, device=hidden.device)
+            return top.values.relu(), top.indices + first
+        found = hidden.topk(min(self.k, self.width), dim=1)
+        return (found.values if self.signed else found.values.relu()), found.indices
 
     def decode(self, f: Tensor, x: Tensor | None = None) -> Tensor:
         """Reconstruction [n, d_out] of f [n, width]; x [n, d_in] where a skip term or input normalisation needs it."""

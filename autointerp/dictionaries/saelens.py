@@ -5,17 +5,14 @@ apply_b_dec_to_input is false (transcoders never subtract); jumprelu compares st
 pre-activations and then applies relu; batchtopk is saved as jumprelu; layer_norm uses the unbiased deviation + 1e-5.
 """
 
-import json
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from autointerp.dictionaries.canonical import Dictionary, check_shapes
-from autointerp.errors import UserError
+from autointerp.dictionaries.files import float32, read_json, read_safetensors, refuse
 
 WEIGHTS = "sae_weights.safetensors"
 
@@ -27,13 +24,8 @@ def matches(path: Path) -> bool:
 def load(path: Path) -> Dictionary:
     origin = str(path)
     cfg = modernise(read_json(path / "cfg.json"))
-    try:
-        raw = load_file(path / WEIGHTS)
-    except (SafetensorError, OSError) as error:
-        raise UserError(
-            f"you asked for the dictionary {origin}", f"{WEIGHTS} is not readable ({error})", "copy or export it again"
-        ) from None
-    tensors = {name: value.to(torch.float32) for name, value in raw.items()}
+    raw = read_safetensors(path / WEIGHTS)
+    tensors = float32(raw)
     scaling = tensors.pop("scaling_factor", None)
     if scaling is not None and not torch.all(scaling == 1):
         refuse(origin, "it holds a scaling_factor that is not all ones", "fold it into the weights with SAELens first")
@@ -146,19 +138,3 @@ def modernise(cfg: dict[str, Any]) -> dict[str, Any]:
     if cfg.get("normalize_activations") is True:
         cfg["normalize_activations"] = "expected_average_only_in"
     return cfg
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"you asked for the dictionary {path.parent}", f"{path.name} is not JSON ({error})", "mend it"
-        ) from None
-    if not isinstance(content, dict):
-        raise UserError(f"you asked for the dictionary {path.parent}", f"{path.name} is not a JSON object", "mend it")
-    return content
-
-
-def refuse(origin: str, found: str, next_step: str) -> NoReturn:
-    raise UserError(f"you asked for the dictionary {origin}", found, next_step)

@@ -34,12 +34,14 @@ def made(activation: str = "relu", **changes: Any) -> Dictionary:
     parts |= {
         "jumprelu": {"threshold": random(5, WIDTH).abs()},
         "topk": {"k": 3},
+        "signed topk": {"activation": "topk", "k": 9, "signed": True},
+        "groupmax": {"k": 4},
         "gated": {"W_mag": random(6, D, WIDTH), "b_mag": random(7, WIDTH)},
     }.get(activation, {})
     return Dictionary(**parts | changes)
 
 
-ACTIVATIONS = ["relu", "jumprelu", "topk", "gated"]
+ACTIVATIONS = ["relu", "jumprelu", "topk", "signed topk", "groupmax", "gated"]
 NORMS = ["none", "layer_norm", "constant_norm_rescale"]
 
 
@@ -71,10 +73,51 @@ def test_encode_sparse_gives_the_nonzeros_of_encode_for_any_chunk_size(
 def test_no_chunk_is_larger_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(canonical, "CHUNK_BYTES", 4 * WIDTH * 3 + 1)
     sizes: list[int] = []
-    dense = Dictionary.encode
-    monkeypatch.setattr(Dictionary, "encode", lambda self, x: sizes.append(len(x)) or dense(self, x))
+    dense = Dictionary._hidden
+    monkeypatch.setattr(Dictionary, "_hidden", lambda self, x: sizes.append(len(x)) or dense(self, x))
     made().encode_sparse(random(0, 8, D))
     assert sizes == [3, 3, 2]
+
+
+@pytest.mark.parametrize("activation", ["relu", "jumprelu", "topk", "signed topk", "groupmax"])
+def test_encode_sparse_never_makes_the_dense_values(activation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    dictionary, x = made(activation), random(0, 8, D)
+    f = dictionary.encode(x)
+    monkeypatch.delattr(Dictionary, "encode")
+    rows, features, values = dictionary.encode_sparse(x)
+    found = torch.zeros_like(f)
+    found[rows, features] = values
+    assert torch.equal(found, f)
+
+
+def test_encode_sparse_treats_a_threshold_below_zero_as_zero() -> None:
+    dictionary, x = made("jumprelu", threshold=random(5, WIDTH)), random(0, 30, D)
+    f = dictionary.encode(x)
+    assert torch.equal(torch.stack(dictionary.encode_sparse(x)[:2]), torch.stack(f.nonzero(as_tuple=True)))
+    assert int(f.min()) == 0
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_an_input_that_is_not_a_number_is_not_silent(activation: str) -> None:
+    x = random(0, 3, D)
+    x[1, 2] = torch.nan
+    dictionary = made(activation)
+    rows, _, values = dictionary.encode_sparse(x)
+    assert bool(values[rows == 1].isnan().any()) and not bool(values[rows != 1].isnan().any())
+
+
+def test_signed_topk_keeps_negative_values_and_groupmax_one_of_each_group() -> None:
+    x = random(14, 20, D)
+    f = made("signed topk").encode(x)
+    assert (f != 0).sum(1).tolist() == [9] * 20 and bool((f < 0).any())
+    dictionary = made("groupmax")
+    f = dictionary.encode(x)
+    hidden = x @ dictionary.W_enc + dictionary.b_enc
+    for row, values in zip(f, hidden, strict=True):
+        for group in range(4):
+            part, found = values[3 * group : 3 * group + 3], row[3 * group : 3 * group + 3]
+            assert float(found.max()) == max(float(part.max()), 0.0)
+            assert int((found != 0).sum()) == int(part.max() > 0)
 
 
 @pytest.mark.filterwarnings("ignore:std")  # of no rows
