@@ -290,7 +290,8 @@
       head("n", "number"), head(element("span", { class: "quiet" }, "grade")))));
     const arm = (score) => score.explainer || score.scorer ? `${score.explainer} → ${score.scorer}` : "no model";
     for (const name of new Set(scores.map(arm))) {
-      const items = scores.filter((score) => arm(score) === name);
+      // The control stands beside each score, so their difference would say nothing new.
+      const items = scores.filter((score) => arm(score) === name && !score.metric.endsWith(".minus_shuffled"));
       const control = (item) => item.control === "none" && items.find((other) => other.control === "shuffled" && other.metric === item.metric);
       const paired = new Set(items.map(control));
       const body = element("tbody", {}, element("tr", { class: "subhead" }, element("th", { colspan: "5", scope: "rowgroup" }, element("bdi", {}, name))));
