@@ -2,6 +2,7 @@
 
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -64,7 +65,8 @@ class DictionaryEvidence:
         }
 
 
-def excerpt_of(row: dict[str, object]) -> Excerpt:
-    pieces: list[str] = row["pieces"]  # type: ignore[assignment]  # the schema of the parquet file
+def excerpt_of(row: dict[str, Any]) -> Excerpt:
+    """A row of an items or pool table; the pool keeps activations apart, so its excerpts come with zeros."""
+    pieces = tuple(row["pieces"])
     activations = row.get("activations") or [0.0] * len(pieces)
-    return Excerpt(row["context"], row["start"], row["document"], tuple(pieces), tuple(activations))  # type: ignore[arg-type]
+    return Excerpt(row["context"], row["start"], row["document"], pieces, tuple(activations))

@@ -6,8 +6,8 @@ more than one firing to stand out.
 """
 
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,7 +59,7 @@ class Background:
         return cls(Counter(word for sequence in found for word in sequence), holding, common)
 
 
-def log_odds(observed: Counter[str], background: Counter[str]) -> list[tuple[str, float]]:
+def log_odds(observed: Mapping[str, float], background: Counter[str]) -> list[tuple[str, float]]:
     """z-scores of observed words against the background, largest first; ties by word."""
     n_observed, n_background = sum(observed.values()), sum(background.values())
     if not n_observed or not n_background:
@@ -77,22 +77,22 @@ def log_odds(observed: Counter[str], background: Counter[str]) -> list[tuple[str
 
 def associate(firing: Sequence[Excerpt], background: Background, maximum: float) -> Associations:
     """What goes with the firings. A firing counts by its activation / maximum, so strong ones say more."""
-    on: Counter[str] = Counter()
-    before: Counter[str] = Counter()
+    on: defaultdict[str, float] = defaultdict(float)
+    before: defaultdict[str, float] = defaultdict(float)
     near: Counter[str] = Counter()
     held: Counter[str] = Counter()
     for excerpt in firing:
         sequence = words(excerpt)
         for at, (word, activation) in enumerate(sequence):
             if activation > 0:
-                on[word] += activation / maximum  # type: ignore[assignment]  # Counter is typed for whole counts
+                on[word] += activation / maximum
                 if at:
-                    before[sequence[at - 1][0]] += activation / maximum  # type: ignore[assignment]
+                    before[sequence[at - 1][0]] += activation / maximum
         held.update({word for word, _ in sequence})
         near.update({word for word, activation in sequence if activation == 0 and word.isalpha()})
     often = {word for word, n in held.items() if n >= min(MIN_EXCERPTS, len(firing))}
 
-    def ranked(observed: Counter[str], against: Counter[str]) -> tuple[tuple[str, float], ...]:
+    def ranked(observed: Mapping[str, float], against: Counter[str]) -> tuple[tuple[str, float], ...]:
         return tuple((word, z) for word, z in log_odds(observed, against) if word in often)
 
     on_words = ranked(on, background.occurrences)

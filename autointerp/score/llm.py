@@ -1,7 +1,7 @@
 """A language model as a judge of detection: which excerpts does the explanation fit?"""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -53,11 +53,10 @@ def read(reply: Reply, n: int) -> list[tuple[float, str]]:
 
 
 def judge(
-    client: Client, requests: Sequence[Request], sizes: Sequence[int], done: object = None
+    client: Client, requests: Sequence[Request], sizes: Sequence[int], done: Callable[[], None] = lambda: None
 ) -> list[list[tuple[float, str]]]:
     """Answers per request. Where an item has none, the question is asked once more and only the gaps are filled."""
-    advance = done if callable(done) else (lambda: None)
-    answers = [read(reply, n) for reply, n in zip(client.complete_all(requests, advance), sizes, strict=True)]
+    answers = [read(reply, n) for reply, n in zip(client.complete_all(requests, done), sizes, strict=True)]
     gaps = [at for at, found in enumerate(answers) if any(reason for _, reason in found)]
     for at, reply in zip(gaps, client.complete_all([replace(requests[at], sample=1) for at in gaps]), strict=True):
         second = read(reply, sizes[at])

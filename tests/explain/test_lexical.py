@@ -117,8 +117,8 @@ def test_firings_count_by_their_strength_and_words_stand_in_three_places() -> No
     found = associate(firing, background, maximum=2.0)
     # "boat" has 2/2 + 1/2 firings' worth on it, and so has "salt" before it
     assert [word for word, _ in found.on] == ["boat"]
-    assert found.on == tuple(log_odds(Counter(boat=1.5), background.occurrences))  # type: ignore[call-overload]
-    assert found.before == tuple(log_odds(Counter(salt=1.5), background.occurrences))  # type: ignore[call-overload]
+    assert found.on == tuple(log_odds({"boat": 1.5}, background.occurrences))
+    assert found.before == tuple(log_odds({"salt": 1.5}, background.occurrences))
     assert [word for word, _ in found.near] == ["salt"]  # sank and swam were seen once each
 
 
