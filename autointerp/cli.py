@@ -5,7 +5,6 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,11 +16,11 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 Configs = Annotated[list[str], typer.Argument(help="TOML files or names of presets.", metavar="CONFIG...")]
 Config = Annotated[str, typer.Argument(help="A TOML file or the name of a preset.", metavar="CONFIG")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override a setting: a.b=c. May be repeated.")]
-Out = Annotated[Path, typer.Option("--out", help="The folder that holds the runs.")]
+Out = Annotated[str, typer.Option("--out", help="The folder that holds the runs, here or s3://… and its like.")]
 
 
 @app.command()
-def run(configs: Configs, set_: Set = None, out: Out = Path("runs")) -> None:
+def run(configs: Configs, set_: Set = None, out: Out = "runs") -> None:
     """Run all stages of each config. Resumes where it stopped; does nothing where nothing changed."""
     from autointerp.pipeline import over_unscored, run
 
@@ -65,7 +64,7 @@ def check(config: Config, set_: Set = None) -> None:
 
 
 def one_stage(name: str) -> Callable[..., None]:
-    def command(config: Config, set_: Set = None, out: Out = Path("runs")) -> None:
+    def command(config: Config, set_: Set = None, out: Out = "runs") -> None:
         from autointerp.pipeline import run
 
         run(config, tuple(set_ or ()), out, only=name)
@@ -74,13 +73,32 @@ def one_stage(name: str) -> Callable[..., None]:
     return command
 
 
-for _name in ("collect", "evidence", "explain", "score", "report"):
+for _name in ("evidence", "explain", "score", "report"):
     app.command(_name)(one_stage(_name))
+
+
+@app.command()
+def collect(
+    config: Config,
+    set_: Set = None,
+    out: Out = "runs",
+    shard: Annotated[
+        str | None, typer.Option(help="I/N: only the shards of worker I of N; without it, what is left, and merge.")
+    ] = None,
+) -> None:
+    """Run the collect stage alone, or the share of one of several workers of it."""
+    from autointerp.pipeline import run, run_shard
+
+    if shard is None:
+        run(config, tuple(set_ or ()), out, only="collect")
+    else:
+        run_shard(config, tuple(set_ or ()), out, shard)
 
 
 def main() -> None:
     """Run a command and turn what went wrong into a sentence and an exit code."""
     from autointerp.errors import GateFailed, UserError
+    from autointerp.store import disk_full
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for noisy in ("httpx2", "httpx", "openai", "anthropic", "transformers", "huggingface_hub"):
@@ -97,6 +115,8 @@ def main() -> None:
         code = 130
     except Exception as error:
         # click's own usage errors carry a sentence; anything else is our mistake and keeps its trace
+        if disk_full(error):
+            end(f"The disk is full ({error}): free some space and run again, what is done is kept.", 2)
         if not hasattr(error, "format_message"):
             raise
         end(f"{error.format_message()} Try autointerp --help.", 2)

@@ -16,6 +16,7 @@ from autointerp import assets
 from autointerp.errors import UserError
 
 Grade = Literal["A", "B", "C", "D", "E"]
+Control = Literal["neurons", "pca", "random", "permuted", "shuffled_subject"]
 
 
 class Record(BaseModel):
@@ -61,10 +62,26 @@ class PositionsConfig(Record):
 
 
 class DictionaryConfig(Record):
-    """One dictionary of the run."""
+    """One dictionary of the run: from files, or a control made in the image of another."""
 
-    path: str = Field(description="Folder of the dictionary on disk, or a shipped one.")
+    path: str | None = Field(None, description="Folder or file on disk, a shipped one, or a hub id OWNER/NAME@REV/SUB.")
     hook: str | None = Field(None, description="Module whose output it reads; default is the one in its own config.")
+    control: Control | None = Field(
+        None,
+        description="Instead of a path: the hook's neurons, its principal components or random directions, with the L0 "
+        "of `like`; `like` with its decoder rows permuted; or `like` on the subject with shuffled weights.",
+    )
+    like: str | None = Field(None, description="The dictionary that a control is held against.")
+
+    @model_validator(mode="after")
+    def consistent(self) -> "DictionaryConfig":
+        if (self.path is None) == (self.control is None):
+            raise ValueError("a dictionary needs a path or a control, one of them")
+        if (self.like is None) != (self.control is None):
+            raise ValueError("a control needs `like`, the dictionary it is held against, and nothing else has it")
+        if self.control is not None and self.hook is not None:
+            raise ValueError("a control reads the hook of the dictionary it is held against: leave hook out")
+        return self
 
 
 class CollectConfig(Record):
@@ -72,8 +89,21 @@ class CollectConfig(Record):
 
     batch_size: int = Field(16, ge=1, description="Contexts per forward pass.")
     keep: int = Field(16, ge=1, description="Contexts kept per feature, split and reservoir.")
+    tracked: int = Field(
+        16_384, ge=1, description="Features per dictionary, first of the draw, that can be evaluated; all are counted."
+    )
+    shard_contexts: int = Field(4096, ge=1, description="Contexts folded in before the state is made durable.")
+    loss_contexts: int = Field(32, ge=0, description="Contexts, drawn by seed, that loss recovered is measured on.")
     cache_gb: float = Field(2.0, ge=0, description="Hook outputs kept on disk for replay, at most.")
     gate: bool = Field(True, description="Refuse a dictionary whose explained variance or L0 shows it was misread.")
+    max_nonfinite: float = Field(
+        0.001, ge=0, le=1, description="A larger share of positions with NaN or infinity ends the run."
+    )
+    engine: Literal["local", "ray"] = Field("local", description="ray maps shards over a cluster.")
+    ray_address: str | None = Field(None, description="An existing cluster (`auto`, ray://…); default starts one here.")
+    workers: int = Field(
+        0, ge=0, description="Tasks at once with ray; 0 is one per GPU, or per CPU where there is none."
+    )
 
 
 class EvidenceConfig(Record):
@@ -206,7 +236,12 @@ class RunConfig(Record):
         stray = sorted(set(self.evidence.picked) - set(self.dictionaries))
         if stray:
             raise ValueError(f"evidence.picked names {stray[0]!r}, which is not one of {sorted(self.dictionaries)}")
-        for name in self.dictionaries:
+        for name, entry in self.dictionaries.items():
+            other = self.dictionaries.get(entry.like or name)
+            if other is None or (entry.like and other.control):
+                raise ValueError(
+                    f"dictionaries.{name}.like = {entry.like!r} is not a dictionary with a path of this run"
+                )
             if name in ("pool", "positions") or name.endswith((".pool", ".features")):
                 raise ValueError(f"dictionaries.{name!r} would take the name of a file of the run: choose another")
         for kind, roles in (("explainers", self.explainers), ("scorers", self.scorers)):

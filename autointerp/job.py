@@ -1,21 +1,34 @@
 """One run being worked on: its config, its directory, and the heavy parts, each loaded when first asked for."""
 
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from autointerp import assets
 from autointerp.config import LLMRole, RunConfig
 from autointerp.corpus.text import stable_hash
-from autointerp.dictionaries import Dictionary, load_dictionary
+from autointerp.dictionaries import Dictionary, controls, load_dictionary
 from autointerp.errors import UserError
 from autointerp.llm.client import Client
 from autointerp.llm.ledger import Ledger
 from autointerp.llm.providers import open_provider
 from autointerp.store import RunDirectory
 from autointerp.subjects.text import TextSubject, choose_device
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Site:
+    """Where a dictionary reads: a module of the subject, or of the subject with shuffled weights."""
+
+    hook: str
+    shuffled: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.hook} of shuffled weights" if self.shuffled else self.hook
 
 
 class Job:
@@ -29,25 +42,58 @@ class Job:
         return TextSubject.load(self.config.subject)
 
     @cached_property
-    def dictionaries(self) -> dict[str, Dictionary]:
-        """On the subject's device, where the hook outputs are."""
-        device = choose_device(self.config.subject.device)
-        return {name: load_dictionary(entry.path).to(device) for name, entry in self.config.dictionaries.items()}
+    def shuffled_subject(self) -> TextSubject:
+        return self.subject.shuffled(stable_hash(self.config.seed, "shuffled subject"))
 
     @cached_property
-    def hooks(self) -> dict[str, str]:
-        """The module path that each dictionary reads."""
-        hooks = {}
+    def originals(self) -> dict[str, Dictionary]:
+        """The dictionaries that have files, on the subject's device, where the hook outputs are."""
+        device = choose_device(self.config.subject.device)
+        entries = self.config.dictionaries.items()
+        return {name: load_dictionary(entry.path).to(device) for name, entry in entries if entry.path is not None}
+
+    @cached_property
+    def dictionaries(self) -> dict[str, Dictionary]:
+        """All dictionaries, controls among them. Fitted controls are there once collection has begun."""
+        found = {}
         for name, entry in self.config.dictionaries.items():
-            hook = entry.hook or self.dictionaries[name].hook
+            if entry.like is None:
+                found[name] = self.originals[name]
+            elif entry.control == "permuted":
+                found[name] = controls.permuted(self.originals[entry.like], stable_hash(self.config.seed, name))
+            elif entry.control == "shuffled_subject":
+                found[name] = controls.on_shuffled_subject(self.originals[entry.like])
+            else:
+                found[name] = controls.load(self.directory / "collect" / "controls" / f"{name}.safetensors")
+                found[name] = found[name].to(self.originals[entry.like].W_enc.device)
+        return found
+
+    @cached_property
+    def sites(self) -> dict[str, Site]:
+        """Where each dictionary reads."""
+        sites = {}
+        for name, entry in self.config.dictionaries.items():
+            original = entry.like or name
+            hook = self.config.dictionaries[original].hook or self.originals[original].hook
             if not hook:
                 raise UserError(
-                    f"you asked for the dictionary {name!r}",
+                    f"you asked for the dictionary {original!r}",
                     "neither the config nor the dictionary names a hook",
-                    f"set dictionaries.{name}.hook",
+                    f"set dictionaries.{original}.hook",
                 )
-            hooks[name] = self.subject.resolve(hook)
-        return hooks
+            sites[name] = Site(self.subject.resolve(hook), entry.control == "shuffled_subject")
+        return sites
+
+    def hidden(self, contexts: Sequence[Sequence[int]], sites: Iterable[Site]) -> dict[Site, Tensor]:
+        """Hook outputs [n, context_length, d] at each site, by one forward pass of each subject that is needed."""
+        wanted = set(sites)
+        found: dict[Site, Tensor] = {}
+        for shuffled in {site.shuffled for site in wanted}:
+            subject = self.shuffled_subject if shuffled else self.subject
+            hooks = sorted(site.hook for site in wanted if site.shuffled == shuffled)
+            outputs = subject.hidden(contexts, self.config.corpus.context_length, hooks)
+            found |= {Site(hook, shuffled): output for hook, output in outputs.items()}
+        return found
 
     @cached_property
     def ledger(self) -> Ledger:

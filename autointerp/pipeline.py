@@ -11,7 +11,7 @@ import pandas as pd
 from autointerp import assets
 from autointerp import config as configuration
 from autointerp.audit.roles import Roles
-from autointerp.collect import collector
+from autointerp.collect import stage as collect
 from autointerp.config import RunConfig
 from autointerp.errors import GateFailed, UserError
 from autointerp.evidence import stage as evidence
@@ -34,7 +34,7 @@ class Stage(Protocol):
 
 
 STAGES: dict[str, Stage] = {
-    "collect": collector,
+    "collect": collect,
     "evidence": evidence,
     "explain": explain,
     "score": score,
@@ -75,12 +75,8 @@ def run(
     Raises UserError for a mistake in what was asked, GateFailed where the circularity policy says no.
     """
     config = source if isinstance(source, RunConfig) else configuration.load(source, overrides)
-    refuse_circular(config, Roles(config))
-    directory = RunDirectory(Path(out) / config.name)
-    settings = configuration.dump(config)
-    if not (directory / "run.toml").exists() or (directory / "run.toml").read_text("utf-8") != settings:
-        write_text(directory / "run.toml", settings)
-    job = Job(config, directory)
+    job = open_job(config, out)
+    directory = job.directory
     try:
         for name, stage in STAGES.items():
             if only in (None, name):
@@ -102,6 +98,31 @@ def run(
     if only is None:
         refuse_disguised(config, finished)
     return finished
+
+
+def run_shard(source: str | Path, overrides: tuple[str, ...], out: str | Path, shard: str) -> None:
+    """The share of worker I of N in the collect stage, `shard` being "I/N"; `run` merges what all workers leave."""
+    index, _, count = shard.partition("/")
+    if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+        raise UserError(
+            f"you asked for --shard {shard}", "that is not I/N with I from 1 to N", "write, say, --shard 1/4"
+        )
+    job = open_job(configuration.load(source, overrides), out)
+    try:
+        collect.collect_part(job, int(index), int(count))
+    finally:
+        job.close()
+
+
+def open_job(config: RunConfig, out: str | Path) -> Job:
+    """The job of a config that its policy allows; its settings stand in the run directory from here on."""
+    refuse_circular(config, Roles(config))
+    directory = RunDirectory.open(out, config.name)
+    settings = configuration.dump(config)
+    if not (directory / "run.toml").exists() or (directory / "run.toml").read_text("utf-8") != settings:
+        write_text(directory / "run.toml", settings)
+        directory.publish()
+    return Job(config, directory)
 
 
 def inputs_of(job: Job, stage: Stage) -> dict[str, str]:

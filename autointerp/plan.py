@@ -7,7 +7,8 @@ from autointerp import assets, rubric
 from autointerp.audit.circularity import MEANING
 from autointerp.audit.roles import Roles
 from autointerp.config import GivenExplainer, LLMExplainer, LLMScorer, RunConfig
-from autointerp.corpus import text as corpus
+from autointerp.corpus import sources
+from autointerp.dictionaries import hub
 from autointerp.errors import UserError
 from autointerp.llm.providers import open_provider
 
@@ -40,10 +41,11 @@ def plan(config: RunConfig) -> Plan:
     """What a run asks for if every feature can be scored, second questions after a useless answer left out."""
     notes = []
     for path in (config.corpus.path, *config.corpus.trained_on):
-        corpus.files(path)
-    for name, entry in config.dictionaries.items():
-        if assets.locate(entry.path) is None:
-            raise UserError(f"you asked for the dictionary {name!r}", f"there is no {entry.path}", "check its path")
+        sources.files(path)
+    for entry in config.dictionaries.values():
+        if entry.path is not None and assets.locate(entry.path) is None:
+            hub.parse(entry.path)
+            notes.append(f"the dictionary {entry.path} is not a local path: it will be loaded from the hub")
     for name, writer in config.explainers.items():
         if isinstance(writer, GivenExplainer) and assets.locate(writer.path) is None:
             raise UserError(f"you asked for explanations by {name!r}", f"there is no {writer.path}", "check its path")

@@ -1,5 +1,6 @@
 """The run directory: atomic writes, content hashes, and a manifest that says what every stage was made from."""
 
+import errno
 import hashlib
 import json
 import os
@@ -13,6 +14,10 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from autointerp import assets
+from autointerp.errors import UserError
+from autointerp.mirror import Mirror
 
 
 def digest(path: Path) -> str:
@@ -28,9 +33,18 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False, default=str).encode()).hexdigest()
 
 
+def disk_full(error: BaseException) -> bool:
+    """Libraries report it as an OSError with its number, or in words of their own."""
+    number = error.errno if isinstance(error, OSError) else None
+    return number in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error)
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place, whole and durable, when the block ends well."""
+    """A temporary path beside `path` that takes its place, whole and durable, when the block ends well.
+
+    Raises UserError where the disk is full; what stood at `path` before is still there.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -38,6 +52,12 @@ def atomic(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)
+    except Exception as error:
+        if disk_full(error):
+            raise UserError(
+                f"you asked to write {path}", "the disk is full", "free some space and run again: what is done is kept"
+            ) from None
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -68,10 +88,33 @@ class StageRecord:
 
 
 class RunDirectory:
-    """One run on disk. The manifest is written after a stage's outputs, so a killed stage is simply not there."""
+    """One run on disk. The manifest is written after a stage's outputs, so a killed stage is simply not there.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Where the runs live elsewhere, `path` is the local copy that is worked on.
+    """
+
+    def __init__(self, path: Path, mirror: Mirror | None = None) -> None:
+        self.path, self.mirror = path, mirror
+
+    @classmethod
+    def open(cls, out: str | Path, name: str) -> "RunDirectory":
+        """The run `name` in the folder of runs `out`, a local path or an fsspec URL, with what is there already."""
+        if "://" not in str(out):
+            return cls(Path(out) / name)
+        path = assets.cache() / "runs" / digest_of(str(out))[:16] / name
+        directory = cls(path, Mirror(f"{str(out).rstrip('/')}/{name}", path))
+        directory.pull()
+        return directory
+
+    def pull(self) -> None:
+        """Fetch what others have published."""
+        if self.mirror is not None:
+            self.mirror.pull()
+
+    def publish(self) -> None:
+        """Have all that is durable here where the run lives."""
+        if self.mirror is not None:
+            self.mirror.push()
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
@@ -110,3 +153,4 @@ class RunDirectory:
         stages = {name: asdict(record) for name, record in self.records().items()}
         stages[stage] = asdict(StageRecord(inputs, hashes, facts, finished))
         write_text(self.path / "manifest.json", json.dumps({"stages": stages}, indent=1, sort_keys=True) + "\n")
+        self.publish()

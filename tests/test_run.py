@@ -133,7 +133,7 @@ def test_a_changed_setting_reruns_the_stages_that_depend_on_it(
 @pytest.mark.parametrize(
     ("file", "old", "new", "first", "said"),
     [
-        ("corpus.jsonl", b"harbour", b"harbous", "collect", "because corpus changed"),
+        ("corpus.jsonl", b"harbour", b"harbous", "collect", "because corpus file corpus.jsonl changed"),
         ("asked.md", b"several excerpts", b"several extracts", "score", "because scorer judge changed"),
         ("dictionary/cfg.json", b'"none"', b'"none" ', "collect", "because dictionary rules changed"),
     ],

@@ -1,50 +1,63 @@
 """Exact activations of selected contexts: replay is the truth, the sketch only says where to look."""
 
-from collections.abc import Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import Tensor
 
-from autointerp.job import Job
+from autointerp.collect.collector import cached
+from autointerp.job import Job, Site
 from autointerp.records import SPLITS, Excerpt
+from autointerp.subjects.positions import PositionRule
 
 CONTEXTS_AT_ONCE = 64
 
 
 class Contexts:
-    """The table of contexts, by row. `windows` are the full windows on a fixed grid that excerpts are taken from."""
+    """The table of contexts, by row. `windows` are the full windows on a fixed grid that excerpts are taken from.
+
+    Ids and lengths of all are in memory (21 bytes a context); tokens and text only of those that were read.
+    """
 
     def __init__(self, path: Path, window: int) -> None:
-        table = pq.read_table(path)
+        table = pq.read_table(path, columns=["id", "document", "split", "length"])
+        self.path, self.window = path, window
         self.id: NDArray[np.int64] = table["id"].to_numpy()
         self.document: NDArray[np.int64] = table["document"].to_numpy()
-        self.name: list[str] = table["name"].to_pylist()
-        self.split: NDArray[np.int64] = np.array([SPLITS.index(s) for s in table["split"].to_pylist()])
-        self.tokens: list[list[int]] = table["tokens"].to_pylist()
-        self.pieces: list[list[str]] = table["pieces"].to_pylist()
-        self.window = window
-        self._row = {int(identifier): row for row, identifier in enumerate(self.id)}
+        self.split: NDArray[np.int8] = pc.equal(table["split"], SPLITS[1]).to_numpy().astype(np.int8)
+        self.n_windows: NDArray[np.int64] = table["length"].to_numpy().astype(np.int64) // window
+        metadata = pq.read_metadata(path)
+        sizes = [metadata.row_group(shard).num_rows for shard in range(metadata.num_row_groups)]
+        self.offsets: NDArray[np.int64] = np.cumsum([0, *sizes])  # first row of each shard, and the end
+        self.tokens: dict[int, list[int]] = {}
+        self.pieces: dict[int, list[str]] = {}
+        self._by_id = np.argsort(self.id)
 
     def __len__(self) -> int:
         return len(self.id)
 
     def rows(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Rows of the given context ids; -1 (an empty slot of a reservoir) is left out."""
-        return np.array(sorted({self._row[int(i)] for i in ids.ravel() if i >= 0}), dtype=np.int64)
+        wanted = np.unique(ids[ids >= 0])
+        return np.sort(self._by_id[np.searchsorted(self.id, wanted, sorter=self._by_id)])
 
-    @cached_property
-    def n_windows(self) -> NDArray[np.int64]:
-        """Full windows of each context."""
-        return np.array([len(tokens) // self.window for tokens in self.tokens])
+    def read(self, rows: NDArray[np.int64]) -> None:
+        """Have tokens and text of these rows in memory."""
+        new = np.array([row for row in np.unique(rows).tolist() if row not in self.tokens], dtype=np.int64)
+        shard_of = np.searchsorted(self.offsets, new, side="right") - 1
+        with pq.ParquetFile(self.path) as file:
+            for shard in np.unique(shard_of).tolist():
+                inside = new[shard_of == shard]
+                table = file.read_row_group(shard, ["tokens", "pieces"]).take(inside - self.offsets[shard])
+                self.tokens |= zip(inside.tolist(), table["tokens"].to_pylist(), strict=True)
+                self.pieces |= zip(inside.tolist(), table["pieces"].to_pylist(), strict=True)
 
     def excerpt(self, row: int, window: int, activations: NDArray[np.float32]) -> Excerpt:
-        """One window of a context, with its activations [window]."""
+        """One window of a context that was read, with its activations [window]."""
         start = window * self.window
         return Excerpt(
             context=int(self.id[row]),
@@ -80,44 +93,47 @@ class Replay:
 
     def __init__(self, job: Job, contexts: Contexts) -> None:
         self.job, self.contexts = job, contexts
-        folder = job.directory / "collect"
-        self.masks = {hook: mask.numpy() for hook, mask in load_file(folder / "positions.safetensors").items()}
-        self.cached = {
-            path.name.removesuffix(".npy"): np.load(path, mmap_mode="r") for path in (folder / "hidden").glob("*.npy")
-        }
+        self.rule = PositionRule(job.config.positions, job.subject, job.directory.facts("collect")["norm_limits"])
 
-    def hidden(self, rows: Sequence[int] | NDArray[np.int64], hook: str) -> Tensor:
-        """Hook outputs float32 [n, length, d] of some contexts."""
-        if hook in self.cached:
-            return torch.from_numpy(np.array(self.cached[hook][np.asarray(rows)]))
-        tokens = [self.contexts.tokens[row] for row in rows]
-        size, length = self.job.config.collect.batch_size, self.job.config.corpus.context_length
-        parts = [
-            self.job.subject.hidden(tokens[start : start + size], length, [hook])[hook].float().cpu()
-            for start in range(0, len(tokens), size)
-        ]
-        return torch.cat(parts)
+    def hidden(self, rows: NDArray[np.int64], site: Site) -> tuple[Tensor, Tensor]:
+        """Hook outputs float32 [n, length, d] of some rows, ascending, and which positions count, bool [n, length]."""
+        self.contexts.read(rows)
+        folder = self.job.directory / "collect" / "hidden"
+        shard_of = np.searchsorted(self.contexts.offsets, rows, side="right") - 1
+        parts = []
+        for shard in np.unique(shard_of).tolist():
+            inside = rows[shard_of == shard]
+            path = cached(folder, shard, site)
+            if path.exists():
+                kept = np.load(path, mmap_mode="r")[inside - self.contexts.offsets[shard]]
+                parts.append(torch.from_numpy(np.array(kept)))
+            else:
+                parts.append(self._run(inside, site))
+        hidden = torch.cat(parts)
+        tokens = [self.contexts.tokens[row] for row in rows.tolist()]
+        return hidden, self.rule.mask(tokens, hidden, str(site))
 
-    def counted(self, rows: NDArray[np.int64], hook: str) -> Iterator[tuple[NDArray[np.int64], Tensor, Tensor, Tensor]]:
-        """For some contexts at a time: (rows, row of each counted position, position, hook output [n, d])."""
-        for start in range(0, len(rows), CONTEXTS_AT_ONCE):
-            part = rows[start : start + CONTEXTS_AT_ONCE]
-            mask = torch.from_numpy(self.masks[hook][part])
-            owner, position = mask.nonzero(as_tuple=True)
-            yield part, owner, position, self.hidden(part, hook)[mask]
+    def _run(self, rows: NDArray[np.int64], site: Site) -> Tensor:
+        tokens = [self.contexts.tokens[row] for row in rows.tolist()]
+        size = self.job.config.collect.batch_size
+        starts = range(0, len(tokens), size)
+        return torch.cat([self.job.hidden(tokens[at : at + size], [site])[site].float().cpu() for at in starts])
 
     def firings(self, name: str, features: NDArray[np.int64], rows: NDArray[np.int64]) -> Firings:
         """Activations a_i > 0 of the given features at the counted positions of the given contexts."""
-        dictionary, hook = self.job.dictionaries[name], self.job.hooks[name]
+        dictionary, site = self.job.dictionaries[name], self.job.sites[name]
         device = dictionary.W_enc.device
         wanted = torch.zeros(dictionary.width, dtype=torch.bool, device=device)
         wanted[torch.from_numpy(features).to(device)] = True
         norms = dictionary.feature_norms
         found = []
-        for part, owner, position, x in self.counted(rows, hook):
-            at, feature, value = dictionary.encode_sparse(x.to(device))
+        for start in range(0, len(rows), CONTEXTS_AT_ONCE):
+            part = rows[start : start + CONTEXTS_AT_ONCE]
+            hidden, mask = self.hidden(part, site)
+            owner, position = mask.nonzero(as_tuple=True)
+            at, feature, value = dictionary.encode_sparse(hidden[mask].to(device))
             activation = value * norms[feature]
-            keep = wanted[feature] & (activation > 0)
+            keep = wanted[feature] & (activation > 0) & activation.isfinite()
             at, feature, activation = at[keep].cpu(), feature[keep].cpu(), activation[keep].cpu()
             found.append((feature, torch.from_numpy(part)[owner[at]], position[at], activation))
         columns = [torch.cat(column).numpy() for column in zip(*found, strict=True)]

@@ -9,9 +9,9 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from autointerp.collect.collector import load_sketch
+from autointerp.collect.draw import PICKED, SEEDED, Draw, check_picked, draw, order
+from autointerp.collect.stage import load_sketch
 from autointerp.errors import UserError
-from autointerp.evidence.draw import Draw, draw
 from autointerp.evidence.replay import Contexts, Firings, Replay
 from autointerp.evidence.selection import (
     Pool,
@@ -95,6 +95,7 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
             "no context of one split is that long",
             "lower evidence.window or give longer documents",
         )
+    contexts.read(np.concatenate([pool.row for pool in pools]))
     replay = Replay(job, contexts)
     outputs, draws, disagreements = [folder / "pool.parquet"], {}, {}
     write_table(outputs[0], pool_rows(contexts, pools), POOL)
@@ -126,19 +127,24 @@ def evidence_of(
     config, dictionary = job.config.evidence, job.dictionaries[name]
     sketch, _ = load_sketch(job, name)
     picked = config.picked.get(name, ())
-    stray = [feature for feature in picked if not 0 <= feature < dictionary.width]
-    if stray:
-        raise UserError(
-            f"you picked feature {stray[0]} of {name!r}",
-            f"it has the features 0 to {dictionary.width - 1}",
-            f"correct evidence.picked.{name}",
-        )
-    drawn = draw(sketch.fired.numpy(), config.features, picked, job.rng("draw", name))
+    check_picked(name, dictionary.width, picked)
+    fired = sketch.fired.numpy()
+    if picked:
+        drawn = draw(dict.fromkeys(picked), fired, None, PICKED)
+    else:
+        drawn = draw(order(job, name, dictionary.width), fired, config.features, SEEDED)
     features = np.array(drawn.features, dtype=np.int64)
+    tracked = sketch.rows(torch.from_numpy(features)).numpy()
+    if (tracked < 0).any():
+        raise UserError(
+            f"you picked feature {features[tracked < 0][0]} of {name!r}",
+            f"only {len(sketch.tracked):,} of its {dictionary.width:,} features were tracked when it was collected",
+            "raise collect.tracked, or delete the run's folder collect/",
+        )
     nearest = neighbours(dictionary.feature_vectors.cpu(), features)
 
     kept = [
-        sketch.reservoir(kind, split)[0].numpy()[features]
+        sketch.reservoir(kind, split)[0].numpy()[tracked]
         for kind in ("strongest", "uniform", "weighted")
         for split in (0, 1)
     ]
@@ -147,9 +153,9 @@ def evidence_of(
 
     items: list[dict[str, Any]] = []
     summary: list[dict[str, Any]] = []
-    for feature, near in zip(features.tolist(), nearest.tolist(), strict=True):
+    for feature, row, near in zip(features.tolist(), tracked.tolist(), nearest.tolist(), strict=True):
         maximum, firing = float(sketch.max[feature]), firings.of(feature)
-        prior = bin_shares(sketch.histogram[feature].numpy(), maximum, config.bins)
+        prior = bin_shares(sketch.histogram[row].numpy(), maximum, config.bins)
         shares = window_shares(pools, firing, maximum, config, prior)
         favourite = favourite_token(contexts, 0, firings, feature)
         reason = ""
@@ -175,7 +181,7 @@ def evidence_of(
                 "base_rate": float(fires_in(pools[1], firing, config.window).mean()),
                 "neighbours": near,
                 "reason": reason,
-                "histogram": sketch.histogram[feature].tolist(),
+                "histogram": sketch.histogram[row].tolist(),
             }
         )
     for feature in drawn.dead:
@@ -206,12 +212,11 @@ def neighbours(vectors: torch.Tensor, features: NDArray[np.int64]) -> NDArray[np
 def disagreement(contexts: Contexts, sketch: Any, features: NDArray[np.int64], firings: Firings) -> int:
     """Strongest contexts in which replay does not find the feature firing (padding, low precision)."""
     missing = 0
-    for feature in features:
-        row = firings.of(int(feature))[0]
-        fired = {int(i) for i in contexts.id[np.unique(row)]}
-        for split in (0, 1):
-            kept = sketch.reservoir("strongest", split)[0][feature].tolist()
-            missing += sum(identifier not in fired for identifier in kept if identifier >= 0)
+    kept = [sketch.reservoir("strongest", split)[0] for split in (0, 1)]
+    for feature, at in zip(features.tolist(), sketch.rows(torch.from_numpy(features)).tolist(), strict=True):
+        fired = set(contexts.id[np.unique(firings.of(feature)[0])].tolist())
+        for identifiers in kept:
+            missing += sum(identifier not in fired for identifier in identifiers[at].tolist() if identifier >= 0)
     return missing
 
 

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from autointerp.measure.statistics import mean_interval, rule_of_three
+from autointerp.measure.statistics import Interval, mean_interval, ratio_interval, rule_of_three
 
 COLUMNS = [
     "dictionary",
@@ -36,40 +37,58 @@ class Figures:
     explained_variance: float
     n_positions: int
     n_documents: int
+    losses: Mapping[str, npt.NDArray[np.float64]] | None = None  # by context: see collect/loss.py
 
 
-def collected(name: str, figures: Figures) -> list[dict[str, object]]:
-    """Rows that no model took part in: grade A. Dead is a censored statement, so its bounds stand beside it.
+def collected(name: str, figures: Figures, seed: int, resamples: int) -> list[dict[str, object]]:
+    """Rows that no judge took part in: grade A. Dead is a censored statement, so its bounds stand beside it.
 
     `dead_bound_documents` bounds, at 95%, the share of documents in which a feature that never fired really fires
     (3 / n: rule of three); `dead_bound_tokens` the same for tokens, if they were independent, which bursts are not.
     """
-    rows: list[tuple[str, float, int, int]] = [
-        ("dead_share", figures.dead / figures.width, figures.width, 0),
-        ("dead_bound_documents", rule_of_three(figures.n_documents), figures.n_documents, 0),
-        ("dead_bound_tokens", rule_of_three(figures.n_positions), figures.n_positions, 0),
-        ("l0", figures.l0, figures.n_positions, 0),
-        (
-            "explained_variance",
-            figures.explained_variance,
-            figures.n_positions,
-            int(np.isnan(figures.explained_variance)),
-        ),
-    ]
+
+    def plain(value: float, n: int) -> Interval:
+        return Interval(value, np.nan, np.nan, n, int(np.isnan(value)))
+
+    rows = {
+        "dead_share": plain(figures.dead / figures.width, figures.width),
+        "dead_bound_documents": plain(rule_of_three(figures.n_documents), figures.n_documents),
+        "dead_bound_tokens": plain(rule_of_three(figures.n_positions), figures.n_positions),
+        "l0": plain(figures.l0, figures.n_positions),
+        "explained_variance": plain(figures.explained_variance, figures.n_positions),
+        **loss_rows(figures.losses, seed, resamples),
+    }
     blank = {"dictionary": name, "width": figures.width, "control": "none", "explainer": "", "scorer": "", "rubric": ""}
     return [
         {
             **blank,
             "metric": metric,
-            "value": value,
-            "low": np.nan,
-            "high": np.nan,
-            "n": n,
-            "unscored": unscored,
+            "value": row.value,
+            "low": row.low,
+            "high": row.high,
+            "n": row.n,
+            "unscored": row.unscored,
             "circularity": "A",
         }
-        for metric, value, n, unscored in rows
+        for metric, row in rows.items()
     ]
+
+
+def loss_rows(
+    losses: Mapping[str, npt.NDArray[np.float64]] | None, seed: int, resamples: int
+) -> dict[str, Interval]:
+    """Loss recovered and the rise in loss when the reconstruction stands in for the hook's output; n contexts.
+
+    `loss_recovered` = (ablated - substituted) / (ablated - clean), where ablated puts 0 there; zeros do such harm that
+    it is near 1 for many a poor dictionary, so `loss_rise` = substituted - clean, nats a token, stands beside it.
+    """
+    if not losses:
+        return {name: Interval(np.nan, np.nan, np.nan, 0, 1) for name in ("loss_recovered", "loss_rise")}
+    clean, substituted, ablated = losses["clean"], losses["substituted"], losses["ablated"]
+    return {
+        "loss_recovered": ratio_interval(ablated - substituted, ablated - clean, seed, resamples),
+        "loss_rise": ratio_interval(substituted - clean, losses["positions"], seed, resamples),
+    }
 
 
 def summarise(
@@ -81,7 +100,7 @@ def summarise(
     """
     rows: list[dict[str, object]] = []
     for name in order:
-        rows += collected(name, figures[name])
+        rows += collected(name, figures[name], seed, resamples)
         own = scores[scores["dictionary"] == name]
         for values, group in own.groupby(KEY, sort=True):
             mean = mean_interval(group["value"].to_numpy(dtype=float), seed, resamples)

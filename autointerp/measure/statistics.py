@@ -162,6 +162,19 @@ def mean_interval(values: Floats, seed: int, resamples: int = 2000) -> Interval:
     return Interval(float(scored.mean()), float(low), float(high), n, unscored)
 
 
+def ratio_interval(above: Floats, below: Floats, seed: int, resamples: int = 2000) -> Interval:
+    """Sum of `above` over sum of `below`, each [n], with a percentile bootstrap over the n pairs; nan bounds below n = 2."""
+    above, below = np.asarray(above, float), np.asarray(below, float)
+    n = above.size
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = float(above.sum() / below.sum()) if n else NAN
+        if n < 2:
+            return Interval(value, NAN, NAN, n, int(np.isnan(value)))
+        drawn = np.random.default_rng(seed).integers(n, size=(resamples, n))
+        low, high = np.nanpercentile(above[drawn].sum(1) / below[drawn].sum(1), PERCENTILES)
+    return Interval(value, float(low), float(high), n, int(np.isnan(value)))
+
+
 def wilson(k: int, n: int) -> tuple[float, float]:
     """95% interval of a share, k of n independent trials (Wilson 1927): all p with |k/n - p| <= Z sqrt(p (1 - p) / n).
 

@@ -11,8 +11,8 @@ import pandas as pd
 
 from autointerp import assets, config
 from autointerp.audit.roles import Roles
-from autointerp.collect.collector import load_figures
 from autointerp.collect.sketch import histogram_edges
+from autointerp.collect.stage import load_figures
 from autointerp.evidence.reader import DictionaryEvidence
 from autointerp.explain import stage as explain
 from autointerp.job import Job

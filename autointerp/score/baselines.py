@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from autointerp.evidence.reader import DictionaryEvidence, PoolReader
 from autointerp.evidence.replay import Replay
+from autointerp.job import Site
 from autointerp.records import Item, Split
 
 Values = dict[int, list[float]]  # by feature, one value for each of its `score` items
@@ -61,23 +62,23 @@ def probe(side: DictionaryEvidence, features: Sequence[int], replay: Replay) -> 
     Fitted on `explain`: the mean output where the feature fires less the mean where it is silent (silent excerpts). An
     excerpt's value is its largest projection over counted positions. Two passes over contexts, O(features x d) memory.
     """
-    hook = replay.job.hooks[side.name]
+    site = replay.job.sites[side.name]
     d = replay.job.dictionaries[side.name].d_in
     sums = {f: (torch.zeros(d, dtype=torch.float64), torch.zeros(d, dtype=torch.float64)) for f in features}
     counts = {f: [0, 0] for f in features}
-    for feature, _, item, x, mask in windows(side, features, "explain", replay, hook):
+    for feature, _, item, x, mask in windows(side, features, "explain", replay, site):
         where = (torch.tensor(item.excerpt.activations) > 0) & mask if item.fires else mask
         sums[feature][int(item.fires)].add_(x[where].double().sum(0))
         counts[feature][int(item.fires)] += int(where.sum())
     direction = {f: (sums[f][1] / max(counts[f][1], 1) - sums[f][0] / max(counts[f][0], 1)).float() for f in features}
     found = {f: [0.0] * len(side.by_feature[f].items["score"]) for f in features}
-    for feature, at, _, x, mask in windows(side, features, "score", replay, hook):
+    for feature, at, _, x, mask in windows(side, features, "score", replay, site):
         found[feature][at] = float((x[mask] @ direction[feature]).max()) if mask.any() else 0.0
     return found
 
 
 def windows(
-    side: DictionaryEvidence, features: Sequence[int], split: Split, replay: Replay, hook: str
+    side: DictionaryEvidence, features: Sequence[int], split: Split, replay: Replay, site: Site
 ) -> Iterator[tuple[int, int, Item, torch.Tensor, torch.Tensor]]:
     """(feature, item number, item, hook output [window, d], counted [window]) of all items, each context read once."""
     contexts = replay.contexts
@@ -88,9 +89,7 @@ def windows(
     rows = contexts.rows(np.array(list(wanted), dtype=np.int64))
     for start in range(0, len(rows), 64):
         part = rows[start : start + 64]
-        hidden = replay.hidden(part, hook)
-        for row, x in zip(part, hidden, strict=True):
-            mask = torch.from_numpy(replay.masks[hook][row])
+        for row, x, mask in zip(part, *replay.hidden(part, site), strict=True):
             for feature, at, item in wanted[int(contexts.id[row])]:
                 inside = slice(item.excerpt.start, item.excerpt.start + contexts.window)
                 yield feature, at, item, x[inside], mask[inside]

@@ -2,7 +2,8 @@
 
 import difflib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -38,6 +39,26 @@ def resolve(model: nn.Module, name: str) -> str:
             return f"{path}.{block[1]}"
     nearest = difflib.get_close_matches(name, modules, 3, 0.4) or list(modules)[:3]
     raise UserError(f"you asked for the hook {name!r}", "the subject has no such module", f"the nearest are {nearest}")
+
+
+@contextmanager
+def replaced(model: nn.Module, edits: Mapping[str, Callable[[Tensor], Tensor]]) -> Iterator[None]:
+    """While it lasts, the named modules put out what their edit makes of their output (of its first element)."""
+
+    def change(edit: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+            if isinstance(output, tuple | list):
+                return type(output)((edit(output[0]), *output[1:]))
+            return edit(output)
+
+        return hook
+
+    handles = [model.get_submodule(name).register_forward_hook(change(edit)) for name, edit in edits.items()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def run_to_hooks(model: nn.Module, names: Sequence[str], forward: Callable[[], Any]) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ subject it holds 99.7% of all variance, and figures that include it are meaningl
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -15,12 +15,14 @@ from autointerp.subjects.text import TextSubject
 
 
 class PositionRule:
-    """Masks positions and counts why. The norm limit of a hook has to be read off some contexts first."""
+    """Masks positions and counts why. The norm limit of a hook has to be read off some contexts first, or be given."""
 
-    def __init__(self, config: PositionsConfig, subject: TextSubject) -> None:
+    def __init__(
+        self, config: PositionsConfig, subject: TextSubject, limits: Mapping[str, float] | None = None
+    ) -> None:
         self.config = config
         self.special = subject.special_ids if config.skip_special else frozenset()
-        self.limits: dict[str, float] = {}
+        self.limits = dict(limits or {})
         self.masked: Counter[str] = Counter()
 
     def readable(self, contexts: Sequence[Sequence[int]], length: int) -> Tensor:
@@ -35,7 +37,7 @@ class PositionRule:
     def calibrate(self, contexts: Sequence[Sequence[int]], hidden: Tensor, hook: str) -> None:
         """Fix a hook's norm limit: a multiple of the median over the readable positions of hidden [n, length, d]."""
         keep = self.readable(contexts, hidden.shape[1]).to(hidden.device)
-        self.limits[hook] = self.config.norm_limit * float(hidden.float().norm(dim=2)[keep].median())
+        self.limits[hook] = self.config.norm_limit * float(hidden.float().norm(dim=2)[keep].nanmedian())
 
     def mask(self, contexts: Sequence[Sequence[int]], hidden: Tensor, hook: str) -> Tensor:
         """The counted positions of hidden [n, length, d], bool [n, length]. What is masked is added to `masked`."""
@@ -44,6 +46,9 @@ class PositionRule:
             self.masked["padding"] += hidden.shape[1] - len(tokens)
             self.masked["first"] += int(self.config.skip_first and len(tokens) > 0)
             self.masked["special"] += sum(t in self.special for t in tokens[int(self.config.skip_first) :])
+        broken = keep & ~hidden.isfinite().all(dim=2)
+        self.masked["not finite"] += int(broken.sum())
+        keep &= ~broken
         if not self.config.norm_limit:
             return keep
         loud: Tensor = keep & (hidden.float().norm(dim=2) > self.limits[hook])

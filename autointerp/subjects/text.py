@@ -1,22 +1,23 @@
 """Text subjects: any transformers causal language model or encoder; GGUF files are converted once."""
 
+import copy
 import hashlib
 import logging
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, GenerationMixin
 from transformers.utils.logging import disable_progress_bar
 
 from autointerp import assets
 from autointerp.config import SubjectConfig
 from autointerp.errors import UserError
-from autointerp.subjects.hooks import resolve, run_to_hooks
+from autointerp.subjects.hooks import replaced, resolve, run_to_hooks
 
 disable_progress_bar()  # a bar per model load says nothing in a log; ours show the long work
 
@@ -91,12 +92,7 @@ class TextSubject:
 
         The length is fixed, not that of the longest context, so an activation never depends on its batch.
         """
-        ids = torch.full((len(contexts), length), self.pad_id, dtype=torch.int64)
-        mask = torch.zeros((len(contexts), length), dtype=torch.int64)
-        for row, tokens in enumerate(contexts):
-            ids[row, : len(tokens)] = torch.tensor(tokens)
-            mask[row, : len(tokens)] = 1
-        ids, mask = ids.to(self.device), mask.to(self.device)
+        ids, mask = self._padded(contexts, length)
         outputs = run_to_hooks(self.model, hooks, lambda: self.model(input_ids=ids, attention_mask=mask))
         for hook, value in outputs.items():
             if value.ndim != 3 or value.shape[:2] != ids.shape:
@@ -106,6 +102,49 @@ class TextSubject:
                     "choose a module that puts out one vector per token",
                 )
         return outputs
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether it predicts the next token."""
+        return isinstance(self.model, GenerationMixin) and self.model.get_output_embeddings() is not None
+
+    def losses(
+        self, contexts: Sequence[Sequence[int]], length: int, edits: Mapping[str, Callable[[Tensor], Tensor]]
+    ) -> Tensor:
+        """Cross-entropy of the next token in nats, float32 [n, length - 1], nan where there is none.
+
+        `edits` change the outputs [n, length, d] of the modules they name before the layers behind them read them.
+        """
+        ids, mask = self._padded(contexts, length)
+        with torch.inference_mode(), replaced(self.model, edits):
+            logits = self.model(input_ids=ids, attention_mask=mask).logits
+        loss = torch.nn.functional.cross_entropy(
+            logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none"
+        ).view(len(ids), -1)
+        return loss.masked_fill(mask[:, 1:] == 0, torch.nan)
+
+    def shuffled(self, seed: int) -> "TextSubject":
+        """The same model with the entries of every weight matrix permuted: its sizes and scales, nothing it learned.
+
+        The control of Bricken et al. 2023 (Towards Monosemanticity); biases and norm scales stay.
+        """
+        model = copy.deepcopy(self.model)
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.ndim > 1:
+                    order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
+                    parameter.copy_(parameter.flatten()[order].view_as(parameter))
+        return TextSubject(model, self.tokenizer, f"{self.name} with shuffled weights", self.device)
+
+    def _padded(self, contexts: Sequence[Sequence[int]], length: int) -> tuple[Tensor, Tensor]:
+        """(ids, attention mask) int64 [n, length], padded on the right."""
+        ids = torch.full((len(contexts), length), self.pad_id, dtype=torch.int64)
+        mask = torch.zeros((len(contexts), length), dtype=torch.int64)
+        for row, tokens in enumerate(contexts):
+            ids[row, : len(tokens)] = torch.tensor(tokens)
+            mask[row, : len(tokens)] = 1
+        return ids.to(self.device), mask.to(self.device)
 
 
 def convert_gguf(path: Path) -> Path:

@@ -15,7 +15,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from autointerp.collect import sketch as module
 from autointerp.collect.sketch import KINDS, N_BINS, Kind, Sketch, histogram_edges, mix, uniform
 
 EDGES = histogram_edges().tolist()
@@ -355,32 +354,36 @@ def test_memory_does_not_grow_with_the_number_of_tokens() -> None:
 
     few, many = Sketch(6, keep=4), Sketch(6, keep=4)
     feed(few, simulated(rng, 200), batch=10)
-    most_waiting = 0
     for _ in range(8):
         for batch in np.array_split(np.arange(200), 20):
             feed(many, simulated(rng, len(batch)))
-            most_waiting = max(most_waiting, sum(len(row) for kind in many._waiting for row, _, _ in kind))
     assert many.n_positions == 8 * few.n_positions
     assert size(many) == size(few)
-    assert most_waiting <= many.kept.numel()
 
 
-def test_more_contexts_than_fit_one_numbering_give_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    contexts = simulated(np.random.default_rng(6), 50)
-    whole = feed(Sketch(6, keep=4), contexts)
-    monkeypatch.setattr(module, "PAIRS", 6 * 7)  # at most seven contexts of width six at once
-    assert_same(feed(Sketch(6, keep=4), contexts, rng=Random(0)), whole)
+def test_features_that_are_not_tracked_are_counted_all_the_same() -> None:
+    contexts, tracked = simulated(np.random.default_rng(6), 50), torch.tensor([4, 1])
+    whole, some = feed(Sketch(6, 3, 4), contexts), feed(Sketch(6, 3, 4, tracked), contexts, batch=7)
+    for name in ("fired", "fired_contexts", "max"):
+        assert torch.equal(getattr(some, name), getattr(whole, name))
+    assert torch.equal(some.histogram, whole.histogram[tracked])
+    for kind in KINDS:
+        for split in (0, 1):
+            for found, expected in zip(some.reservoir(kind, split), whole.reservoir(kind, split), strict=True):
+                assert torch.equal(found, expected[tracked])
+    assert some.rows(torch.tensor([1, 0, 4])).tolist() == [1, -1, 0]
 
 
-def test_pairs_up_to_the_last_number_of_32_bits_keep_their_feature() -> None:
-    width = 2**15
-    n = module.PAIRS // width  # contexts that use up the numbering
-    sketch = Sketch(width, keep=1)
-    context, feature = torch.arange(n), torch.full((n,), width - 1)
-    a = torch.linspace(1, 2, n)
-    sketch.update(context, torch.zeros(n, dtype=torch.int64), feature, a, torch.zeros(n, dtype=torch.int8))
-    assert sketch.fired_contexts.nonzero().ravel().tolist() == [width - 1]
-    assert int(sketch.reservoir("strongest", 0)[0][-1, 0]) == n - 1
+def test_shards_that_track_different_features_do_not_merge() -> None:
+    with pytest.raises(ValueError, match="track different features"):
+        Sketch(6, tracked=torch.tensor([1])).merge(Sketch(6, tracked=torch.tensor([2])))
+
+
+@pytest.mark.parametrize(("feature", "activation"), [(-1, 1.0), (6, 1.0), (0, 0.0), (0, -1.0), (0, float("nan"))])
+def test_what_no_encoder_may_hand_over_is_refused(feature: int, activation: float) -> None:
+    one = torch.zeros(1, dtype=torch.int64)
+    with pytest.raises(ValueError, match="features are 0 to 5"):
+        Sketch(6).update(one, one, torch.tensor([feature]), torch.tensor([activation]), one.to(torch.int8))
 
 
 def test_an_update_without_nonzeros_changes_nothing() -> None:

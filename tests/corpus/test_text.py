@@ -1,16 +1,17 @@
-"""Documents from files, contexts from documents, and what is said about files that cannot be read."""
+"""Contexts from documents: what they are, what is left out of them, and how little memory they take."""
 
-import importlib.metadata
-import json
-import subprocess
-import sys
+import tempfile
+import tracemalloc
+import zlib
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,49 +19,39 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from autointerp.config import CorpusConfig
-from autointerp.corpus.text import Corpus, build, documents, split_of
+from autointerp.corpus import order
+from autointerp.corpus.sources import documents
+from autointerp.corpus.text import Drawn, draw, split_of, stable_hash
 from autointerp.errors import UserError
+from autointerp.records import Context
 from autointerp.subjects.text import TextSubject
-
-ROOT = Path(__file__).parents[2]
-MULTIBYTE = "Zoë paid 3 € for a 🦜 (👩🏽‍🚀 laughed), naïve – 東京\r\n\tdone \n"
-Row = dict[str, Any]
+from tests.corpus.writers import MULTIBYTE, Row, prose, rows_of, write_jsonl, write_parquet
 
 
-def prose(seed: int, words: int = 40) -> str:
-    """Words that differ between seeds from the first on."""
-    rng = Random(seed)
-    return " ".join("".join(rng.choices("abcdefghij", k=rng.randint(2, 6))) for _ in range(words))
+@dataclass(frozen=True)
+class Corpus:
+    """All that a draw yields, column by column."""
 
-
-def rows_of(n: int, words: int = 40) -> list[Row]:
-    return [{"document": f"doc{i}", "text": prose(i, words)} for i in range(n)]
-
-
-def write_jsonl(path: Path, rows: list[Row]) -> Path:
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
-    return path
-
-
-def write_parquet(path: Path, rows: list[Row]) -> Path:
-    pq.write_table(pa.Table.from_pylist(rows), path)
-    return path
+    contexts: tuple[Context, ...]
+    pieces: tuple[tuple[str, ...], ...]
+    names: tuple[str, ...]
+    counts: dict[str, int]
 
 
 @pytest.fixture
 def drawn(tmp_path: Path, tiny_subject: TextSubject) -> Callable[..., Corpus]:
     """Contexts of sixteen tokens drawn from rows, with any settings."""
 
-    def draw(rows: list[Row], seed: int = 0, **settings: Any) -> Corpus:
+    def make(rows: list[Row], seed: int = 0, **settings: Any) -> Corpus:
         path = write_jsonl(tmp_path / "rows.jsonl", rows)
         chosen = {"contexts": 1000, "context_length": 16, "min_tokens": 4, "contexts_per_document": 3, **settings}
-        return build(CorpusConfig(path=str(path), **chosen), tiny_subject, seed)
+        counts: dict[str, int] = {}
+        found = list(draw(CorpusConfig(path=str(path), **chosen), tiny_subject, seed, counts, tmp_path / "scratch"))
+        return Corpus(
+            tuple(d.context for d in found), tuple(d.pieces for d in found), tuple(d.name for d in found), counts
+        )
 
-    return draw
-
-
-def texts(path: Path, **settings: Any) -> list[str]:
-    return [d.text for d in documents(str(path), CorpusConfig(path=str(path), **settings))]
+    return make
 
 
 # ---- contexts
@@ -217,169 +208,249 @@ def test_a_character_of_several_tokens_is_shown_once(tiny_subject: TextSubject) 
     assert pieces == ["🦜", "", "", ""]
 
 
-# ---- readers
-
-
-def test_all_formats_give_the_same_documents(tmp_path: Path) -> None:
-    rows = [{"document": f"d{i}", "text": t} for i, t in enumerate([MULTIBYTE.strip(), "two\nlines", "a\u2028b\x85c"])]
-    (tmp_path / "all.txt").write_text("\n\n".join(r["text"] for r in rows), "utf-8", newline="")
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    for row in rows:
-        (folder / f"{row['document']}.txt").write_text(row["text"], "utf-8", newline="")
-    expected = [row["text"].replace("\r\n", "\n") for row in rows]
-    assert texts(tmp_path / "all.txt") == expected
-    assert texts(folder) == expected
-    for path in (write_jsonl(tmp_path / "all.jsonl", rows), write_parquet(tmp_path / "all.parquet", rows)):
-        found = documents(str(path), CorpusConfig(path=str(path)))
-        assert [(d.name, d.text) for d in found] == [(row["document"], row["text"]) for row in rows]
-
-
-def test_a_folder_is_read_with_its_subfolders_and_other_files_are_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "b").mkdir()
-    (tmp_path / "shards.parquet").mkdir()  # as written by systems that shard their output
-    (tmp_path / "b" / "2.txt").write_text("second")
-    (tmp_path / "1.txt").write_text("first\n\nstill first")
-    (tmp_path / "README.md").write_text("not this")
-    write_parquet(tmp_path / "shards.parquet" / "0.parquet", [{"text": "third"}])
-    assert texts(tmp_path) == ["first\n\nstill first", "second", "third"]
-
-
-def test_files_of_one_name_in_two_subfolders_are_two_documents(tmp_path: Path) -> None:
-    for folder in ("x", "y"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "1.txt").write_text(f"from {folder}")
-        write_jsonl(tmp_path / folder / "2.jsonl", [{"text": f"row of {folder}"}])
-    found = documents(str(tmp_path), CorpusConfig(path=str(tmp_path)))
-    assert len({d.name for d in found}) == len(found) == 4
-
-
-def test_rows_without_a_name_are_documents_of_their_own(tmp_path: Path) -> None:
-    path = write_jsonl(tmp_path / "a.jsonl", [{"text": "one"}, {"text": "two", "document": None}, {"text": "", "x": 1}])
-    found = documents(str(path), CorpusConfig(path=str(path)))
-    assert [d.text for d in found] == ["one", "two"]
-    assert len({d.name for d in found}) == 2
-
-
-def test_other_columns_can_hold_text_and_document(tmp_path: Path) -> None:
-    path = write_parquet(tmp_path / "a.parquet", [{"body": "one", "page": 7}, {"body": "two", "page": 7}])
-    found = documents(str(path), CorpusConfig(path=str(path), text_column="body", document_column="page"))
-    assert [(d.name, d.text) for d in found] == [("7", "one"), ("7", "two")]
-
-
-def test_half_a_surrogate_pair_in_json_is_replaced(tmp_path: Path, tiny_subject: TextSubject) -> None:
-    (tmp_path / "a.jsonl").write_text('{"text": "cut \\ud83d off"}\n')
-    (text,) = texts(tmp_path / "a.jsonl")
-    assert text == "cut ? off"
-
-
-# ---- refusals: each sentence names what was found
-
-
-def broken_parquet(path: Path) -> Path:
-    """An intact footer over a damaged page."""
-    content = bytearray(write_parquet(path, [{"text": f"some text {i}"} for i in range(3000)]).read_bytes())
-    content[2000:2200] = b"\xff" * 200
-    path.write_bytes(content)
-    return path
-
-
-def written(path: Path, content: bytes) -> Path:
-    path.write_bytes(content)
-    return path
-
-
-def made(path: Path) -> Path:
-    path.mkdir()
-    return path
-
-
-@pytest.mark.parametrize(
-    ("make", "sentence"),
-    [
-        (lambda t: t / "nowhere.txt", "there is no such file or folder"),
-        (lambda t: made(t / "empty"), r"the folder holds no \.txt, \.jsonl or \.parquet"),
-        (lambda t: write_jsonl(t / "a.jsonl", [{"body": "x", "id": 1}]), r"a\.jsonl has the columns body, id"),
-        (lambda t: write_parquet(t / "a.parquet", [{"body": "x"}]), r"a\.parquet has the columns body"),
-        (lambda t: written(t / "a.txt", "Zoë".encode("latin-1")), r"a\.txt is not UTF-8 \(byte 2\)"),
-        (lambda t: written(t / "a.jsonl", b'{"text": "Zo\xeb"}'), r"a\.jsonl is not UTF-8 \(byte 12\)"),
-        (lambda t: written(t / "a.jsonl", b'{"text": "x"}\n\n{"text": \n'), "line 3 is not JSON"),
-        (lambda t: written(t / "a.jsonl", b'{"text": "x"}\n["x"]\n'), "line 2 is not a JSON object"),
-        (lambda t: written(t / "a.parquet", b"PAR1 and then something else"), "it is not readable parquet"),
-        (lambda t: broken_parquet(t / "a.parquet"), "it is not readable parquet"),
-        (lambda t: written(t / "a.txt", b" \n\n \n"), "it holds no text"),
-        (lambda t: written(t / "a.jsonl", b"\n"), "it holds no text"),
-        (lambda t: write_parquet(t / "a.parquet", [{"text": ""}, {"text": None}]), "it holds no text"),
-    ],
-    ids=[
-        "missing file",
-        "folder without texts",
-        "missing column in jsonl",
-        "missing column in parquet",
-        "txt in latin-1",
-        "jsonl in latin-1",
-        "broken line",
-        "line that is no object",
-        "no parquet at all",
-        "damaged parquet",
-        "blank txt",
-        "empty jsonl",
-        "blank parquet",
-    ],
-)
-def test_a_bad_corpus_is_refused_in_a_sentence(make: Callable[[Path], Path], sentence: str, tmp_path: Path) -> None:
-    path = make(tmp_path)
-    with pytest.raises(UserError, match=sentence) as caught:
-        texts(path)
-    assert path.name in str(caught.value) or "column" in str(caught.value)
-
-
 def test_too_few_documents_for_two_splits_are_refused_with_their_number(drawn: Callable[..., Corpus]) -> None:
     with pytest.raises(UserError, match=r"its 2 documents leave [012] for the (explain|score) split"):
         drawn(rows_of(2))
 
 
-# ---- the datasets library, and a folder of that name
+def test_special_tokens_that_fill_a_context_are_refused() -> None:
+    words = Words()
+    words.suffix = [8] * 15
+    config = CorpusConfig(path="nowhere.txt", context_length=16)  # before anything is read
+    with pytest.raises(UserError, match="the tokenizer's own special tokens fill 16 of them"):
+        next(draw(config, words, 0, {}, Path("unused")))
 
 
-@pytest.fixture
-def no_datasets_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if the library were not installed."""
-    version = importlib.metadata.version
-
-    def without(name: str) -> str:
-        if name == "datasets":
-            raise importlib.metadata.PackageNotFoundError(name)
-        return version(name)
-
-    monkeypatch.setattr(importlib.metadata, "version", without)
+# ---- in bounded memory
 
 
-@pytest.mark.usefixtures("no_datasets_library")
-@pytest.mark.parametrize("shadowed", [False, True], ids=["nothing there", "a folder called datasets"])
-def test_a_hub_dataset_needs_the_library(shadowed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if shadowed:
-        (tmp_path / "datasets").mkdir()
-        monkeypatch.syspath_prepend(tmp_path)
-        monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="the datasets library is not installed: pip install datasets"):
-        documents("hf:someone/texts", CorpusConfig(path="hf:someone/texts"))
+class Words:
+    """A subject whose tokens are words, between two special ones."""
+
+    prefix, suffix = [7], [8]
+
+    def encode(self, text: str) -> tuple[list[int], list[str]]:
+        words = text.split()
+        return [zlib.crc32(word.encode()) for word in words], words
 
 
-def test_libraries_that_probe_for_datasets_work_beside_the_folder_of_that_name() -> None:
+def everything_at_once(config: CorpusConfig, subject: Words, seed: int) -> tuple[list[Drawn], dict[str, int]]:
+    """What a draw is, said in the shortest way: all documents, all contexts and all tokens in memory."""
+    trained = {d.text for path in config.trained_on for d in documents(path, config)}
+    by_name: dict[str, list[str]] = {}
+    for document in documents(config.path, config):
+        by_name.setdefault(document.name, []).append(document.text)
+    usable = {name: texts for name, texts in by_name.items() if not trained & set(texts)}
+    if not usable:
+        raise UserError(
+            f"you asked for the corpus {config.path!r}",
+            "every document in it trained a dictionary (corpus.trained_on)",
+            "give held-out documents",
+        )
+    body = config.context_length - len(subject.prefix) - len(subject.suffix)
+    found: list[Drawn] = []
+    tails = duplicates = 0
+    for name in sorted(usable, key=lambda name: stable_hash(seed, "document", name)):
+        places = []
+        for part, text in enumerate(usable[name]):
+            places += [(part, at) for at in range(0, len(subject.encode(text)[0]), body)]
+        places.sort(key=lambda place: stable_hash(seed, "context", name, *place))
+        mine: list[Drawn] = []
+        for part, at in places:
+            if len(found) + len(mine) == config.contexts or len(mine) == config.contexts_per_document:
+                break
+            ids, pieces = (values[at : at + body] for values in subject.encode(usable[name][part]))
+            tokens = (*subject.prefix, *ids, *subject.suffix)
+            if len(ids) < config.min_tokens:
+                tails += 1
+            elif any(tokens == other.context.tokens for other in found + mine):
+                duplicates += 1
+            else:
+                split = split_of(name, config.explain_share)
+                context = Context(stable_hash(name, part, at), stable_hash("document", name), split, tokens)
+                mine.append(Drawn(context, ("", *pieces, ""), name))
+        found += mine
+    counts = {
+        "documents_found": len(by_name),
+        "documents_excluded_as_training": len(by_name) - len(usable),
+        "tails_dropped": tails,
+        "duplicate_contexts_dropped": duplicates,
+        "documents_explain": len({d.name for d in found if d.context.split == "explain"}),
+        "documents_score": len({d.name for d in found if d.context.split == "score"}),
+        "documents": len({d.name for d in found}),
+        "contexts": len(found),
+        "tokens": sum(len(d.context.tokens) for d in found),
+    }
+    for split in ("explain", "score"):
+        if counts[f"documents_{split}"] < 2:
+            raise UserError(
+                f"you asked for the corpus {config.path!r}",
+                f"its {len(usable)} documents leave {counts[f'documents_{split}']} for the {split} split, "
+                "which needs at least 2",
+                "give more documents or change corpus.explain_share",
+            )
+    return found, counts
+
+
+def outcome(work: Callable[[], object]) -> object:
     try:
-        importlib.metadata.version("datasets")
-        installed = True
-    except importlib.metadata.PackageNotFoundError:
-        installed = False
-    assert (ROOT / "datasets").is_dir()
-    code = (
-        "import autointerp;"
-        "from accelerate.utils import is_datasets_available as one;"
-        "from transformers.utils import is_datasets_available as other;"
-        "from transformers import AutoModel, RagRetriever, Trainer;"
-        "print(bool(one()), bool(other()))"
-    )
-    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.split() == [str(installed)] * 2
+        return work()
+    except UserError as error:
+        return str(error)
+
+
+# Few words make contexts that are the same; few names, documents of several rows.
+passages = st.lists(st.sampled_from("vwxyz"), max_size=14).map(" ".join)
+corpora = st.lists(st.tuples(st.sampled_from([*"abcdefghijklmnop", None]), passages), min_size=10, max_size=60)
+
+
+@given(
+    corpora,
+    st.sets(st.integers(0, 60), max_size=3),
+    st.fixed_dictionaries(
+        {
+            "contexts": st.integers(2, 40),
+            "context_length": st.integers(4, 9),
+            "contexts_per_document": st.integers(1, 4),
+            "min_tokens": st.integers(2, 4),
+            "explain_share": st.floats(0.4, 0.6),
+        }
+    ),
+    st.integers(0, 3),
+)
+@settings(deadline=None, max_examples=100)
+def test_buckets_on_disk_draw_what_everything_in_memory_draws(
+    corpus: list[tuple[str | None, str]], trained: set[int], chosen: dict[str, Any], seed: int
+) -> None:
+    rows = [{"document": name, "text": text} for name, text in corpus]
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_jsonl(Path(folder) / "rows.jsonl", rows)
+        train = write_jsonl(Path(folder) / "train.jsonl", [*(rows[i] for i in trained if i < len(rows)), {"text": "w"}])
+        config = CorpusConfig(path=str(path), trained_on=(str(train),), **chosen)
+        expected = outcome(lambda: everything_at_once(config, Words(), seed))
+
+        def drawn() -> object:
+            counts: dict[str, int] = {}
+            found = list(draw(config, Words(), seed, counts, Path(folder)))
+            return found, counts
+
+        # All in memory; one level of buckets; a row at a time, divided until that is given up.
+        for size, bits in ((2**30, 8), (2000, 4), (1, 1)):
+            with patch.multiple(order, BUCKET_BYTES=size, BITS=bits):
+                assert outcome(drawn) == expected
+
+
+def test_counts_are_in_the_order_in_which_they_are_shown(drawn: Callable[..., Corpus]) -> None:
+    assert list(drawn(rows_of(12)).counts) == [
+        "documents_found",
+        "documents_excluded_as_training",
+        "tails_dropped",
+        "duplicate_contexts_dropped",
+        "documents_explain",
+        "documents_score",
+        "documents",
+        "contexts",
+        "tokens",
+    ]
+
+
+def test_only_documents_that_are_visited_are_tokenised(tmp_path: Path) -> None:
+    class Counting(Words):
+        n = 0
+
+        def encode(self, text: str) -> tuple[list[int], list[str]]:
+            self.n += 1
+            return super().encode(text)
+
+    subject, path = Counting(), write_jsonl(tmp_path / "rows.jsonl", rows_of(200))
+    counts: dict[str, int] = {}
+    assert len(list(draw(CorpusConfig(path=str(path), contexts=20), subject, 0, counts, tmp_path))) == 20
+    assert (subject.n, counts["documents_found"]) == (20, 200)
+
+
+def spilling(tmp_path: Path, subject: Words) -> tuple[Any, dict[str, int], Path]:
+    """A draw of which most is on disk, with its counts and its scratch folder."""
+    path = write_jsonl(tmp_path / "rows.jsonl", rows_of(100))
+    counts: dict[str, int] = {}
+    scratch = tmp_path / "scratch"
+    (scratch / "documents").mkdir(parents=True)
+    (scratch / "documents" / "00001.rows").write_text("of a draw that was killed")
+    (scratch / "of others").write_text("stays")
+    config = CorpusConfig(path=str(path), context_length=16, min_tokens=4)
+    return draw(config, subject, 0, counts, scratch), counts, scratch  # type: ignore[arg-type]
+
+
+def test_scratch_files_go_when_the_draw_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order, "BUCKET_BYTES", 2000)
+    stream, counts, scratch = spilling(tmp_path, Words())
+    next(stream)
+    n_files = len(list(scratch.glob("documents/*.rows")))
+    assert n_files > 50
+    assert len(list(islice(stream, 80))) == 80
+    assert len(list(scratch.glob("documents/*.rows"))) < n_files / 2  # each goes when it has been read
+    assert (len(list(stream)), counts["contexts"]) == (19, 100)
+    assert [path.name for path in scratch.rglob("*")] == ["of others"]
+
+
+def test_scratch_files_go_when_nobody_wants_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order, "BUCKET_BYTES", 2000)
+    stream, counts, scratch = spilling(tmp_path, Words())
+    with closing(stream):
+        assert len(list(islice(stream, 5))) == counts["contexts"] == 5
+        assert (scratch / "documents").exists()
+    assert [path.name for path in scratch.rglob("*")] == ["of others"]
+
+
+def test_scratch_files_go_after_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order, "BUCKET_BYTES", 2000)
+
+    class Broken(Words):
+        def encode(self, text: str) -> tuple[list[int], list[str]]:
+            assert (scratch / "documents").exists()
+            raise ZeroDivisionError
+
+    stream, _, scratch = spilling(tmp_path, Broken())
+    with pytest.raises(ZeroDivisionError):
+        next(stream)
+    assert [path.name for path in scratch.rglob("*")] == ["of others"]
+
+
+def test_scratch_files_go_after_an_error_in_the_last_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order, "BUCKET_BYTES", 2000)
+    stream, _, scratch = spilling(tmp_path, Words())
+    with (tmp_path / "rows.jsonl").open("a") as file:
+        file.write("{")
+    with pytest.raises(UserError, match="line 101 is not JSON"):
+        next(stream)
+    assert [path.name for path in scratch.rglob("*")] == ["of others"]
+
+
+def test_a_small_corpus_never_touches_the_disk(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "rows.jsonl", rows_of(100))
+    assert next(draw(CorpusConfig(path=str(path)), Words(), 0, {}, tmp_path / "scratch"))
+    assert not (tmp_path / "scratch").exists()
+
+
+def test_memory_does_not_grow_with_the_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order, "BUCKET_BYTES", 2**18)
+    monkeypatch.setattr(order, "BITS", 6)
+
+    def peak(n_documents: int) -> int:
+        """Bytes, at most, while all of a corpus is visited. Its texts repeat, so few contexts are remembered."""
+        texts = [" ".join(f"{i}-{j}" * 25 for j in range(20)) for i in range(20)]  # of 20 long words
+        rows = [{"document": f"doc{i}", "text": texts[i % 20]} for i in range(n_documents)]
+        config = CorpusConfig(path=str(write_jsonl(tmp_path / "rows.jsonl", rows)), contexts=10**6)
+        counts: dict[str, int] = {}
+        del rows
+        tracemalloc.start()
+        try:
+            for _ in draw(config, Words(), 0, counts, tmp_path / "scratch"):
+                pass
+            assert counts["documents_found"] == n_documents
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(50)  # what is imported and cached once is nobody's
+    small, large = peak(500), peak(4000)  # 1 and 8 MB of text; buckets of 0.25 MB
+    assert large < 1.3 * small

@@ -13,10 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from autointerp.collect.collector import CONTEXTS
+from autointerp.collect.prepare import CONTEXTS
 from autointerp.collect.sketch import Sketch, histogram_edges
 from autointerp.config import EvidenceConfig
-from autointerp.evidence.draw import PICKED, SEEDED, draw
 from autointerp.evidence.replay import Contexts, Firings
 from autointerp.evidence.selection import (
     SILENT,
@@ -85,6 +84,7 @@ def world(seed: int, rate: float = 0.04, ragged: bool = True) -> World:
             "document": i // 2,
             "name": f"doc{i // 2}",
             "split": SPLITS[(i // 2) % 2],
+            "length": n,
             "tokens": g.integers(0, 30, n).tolist(),
             "pieces": [f" {i}.{p}" for p in range(n)],
         }
@@ -96,7 +96,9 @@ def world(seed: int, rate: float = 0.04, ragged: bool = True) -> World:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "contexts.parquet"
         write_table(path, rows, CONTEXTS)
-        return World(Contexts(path, WINDOW), dense)
+        contexts = Contexts(path, WINDOW)
+        contexts.read(np.arange(60))
+        return World(contexts, dense)
 
 
 def histogram_of(activations: NDArray[np.float32]) -> Ints:
@@ -120,42 +122,6 @@ def silent(
 ) -> list[Item]:
     pool = build_pool(w.contexts, split, config.pool, rng(seed))
     return silent_items(w.contexts, config, pool, w.firings.of(0), [w.firings.of(1)], favourite, rng(seed))
-
-
-# ---- the draw
-
-
-@given(
-    fired=st.lists(st.integers(0, 2), min_size=1, max_size=40),
-    n=st.integers(1, 45),
-    seed=st.integers(0, 99),
-)
-def test_the_draw_walks_a_seeded_permutation_and_counts_the_dead_it_meets(fired: list[int], n: int, seed: int) -> None:
-    alive: list[int] = []
-    dead: list[int] = []
-    for feature in rng(seed).permutation(len(fired)).tolist():
-        if len(alive) < n:
-            (alive if fired[feature] else dead).append(feature)
-    found = draw(np.array(fired), n, (), rng(seed))
-    assert (list(found.features), list(found.dead), found.selected_by) == (alive, dead, SEEDED)
-
-
-def test_a_larger_draw_begins_with_the_smaller() -> None:
-    fired = (rng(0).random(200) < 0.6).astype(np.int64)
-    small, large = (draw(fired, n, (), rng(5)) for n in (10, 60))
-    assert large.features[:10] == small.features
-    assert large.dead[: len(small.dead)] == small.dead
-    assert draw(fired, 10, (), rng(6)).features != small.features
-
-
-def test_hand_picked_features_keep_their_order_and_are_labelled() -> None:
-    found = draw(np.array([0, 5, 0, 7, 1]), 1, (4, 2, 1), rng(0))
-    assert (found.features, found.dead, found.selected_by) == ((4, 1), (2,), PICKED)
-
-
-def test_a_feature_picked_twice_is_evaluated_once() -> None:
-    found = draw(np.array([0, 5, 0]), 1, (1, 2, 1, 2), rng(0))
-    assert (found.features, found.dead) == ((1,), (2,))
 
 
 # ---- shares of activation intervals

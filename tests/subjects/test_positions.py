@@ -59,12 +59,21 @@ def test_every_setting_off_leaves_every_token(tiny_subject: TextSubject) -> None
     assert {reason: n for reason, n in rule.masked.items() if n} == {"padding": 4}
 
 
+def test_positions_that_are_not_finite_are_masked_and_counted(tiny_subject: TextSubject) -> None:
+    contexts = [[BOS, 5, 6, 7, 8], [9, 10, 11]]
+    hidden = loud(contexts, 6, {(0, 2): float("nan"), (0, 3): float("inf"), (1, 0): float("nan")})
+    rule = masked_by(PositionsConfig(), tiny_subject, contexts, hidden)
+    keep = rule.mask(contexts, hidden, HOOK)
+    assert rule.masked == {"padding": 4, "first": 2, "special": 0, "not finite": 2, "norm": 0}
+    assert keep.nonzero().tolist() == [[0, 1], [0, 4], [1, 1], [1, 2]]
+
+
 def test_each_masked_position_is_counted_once_under_its_first_reason(tiny_subject: TextSubject) -> None:
     contexts = [[BOS, 5, EOS, 7, 8], [9, 10, 11]]
     hidden = loud(contexts, 6, {(0, 0): 99.0, (0, 2): 99.0, (0, 4): 99.0})
     rule = masked_by(PositionsConfig(), tiny_subject, contexts, hidden)
     keep = rule.mask(contexts, hidden, HOOK)
-    assert rule.masked == {"padding": 4, "first": 2, "special": 1, "norm": 1}
+    assert rule.masked == {"padding": 4, "first": 2, "special": 1, "not finite": 0, "norm": 1}
     assert keep.nonzero().tolist() == [[0, 1], [0, 3], [1, 1], [1, 2]]
 
 

@@ -1,0 +1,53 @@
+"""Which features get evaluated: drawn before anything is looked at."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autointerp.errors import UserError
+from autointerp.job import Job
+
+SEEDED, PICKED = "seeded draw", "hand-picked"
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """The features of one dictionary, in the order of the draw. `dead` were met on the way: counted, not hidden."""
+
+    features: tuple[int, ...]
+    dead: tuple[int, ...]
+    selected_by: str
+
+
+def order(job: Job, name: str, width: int) -> NDArray[np.int64]:
+    """The features that can be evaluated: the first of a seeded permutation of all."""
+    return job.rng("draw", name).permutation(width)[: job.config.collect.tracked]
+
+
+def tracked(job: Job, name: str, width: int, picked: Iterable[int]) -> NDArray[np.int64]:
+    """The features whose reservoirs are kept: those that can be drawn, and those that were picked."""
+    check_picked(name, width, picked)
+    return np.union1d(order(job, name, width), np.array(list(picked), dtype=np.int64))
+
+
+def check_picked(name: str, width: int, picked: Iterable[int]) -> None:
+    for feature in picked:
+        if not 0 <= feature < width:
+            raise UserError(
+                f"you picked feature {feature} of {name!r}",
+                f"it has the features 0 to {width - 1}",
+                f"correct evidence.picked.{name}",
+            )
+
+
+def draw(order: Iterable[int], fired: NDArray[np.int64], n: int | None, selected_by: str) -> Draw:
+    """The first n alive features of an order, all where n is None; the dead ones before the last of them beside them."""
+    alive: list[int] = []
+    dead: list[int] = []
+    for feature in order:
+        (alive if fired[feature] else dead).append(int(feature))
+        if len(alive) == n:
+            break
+    return Draw(tuple(alive), tuple(dead), selected_by)

@@ -1,0 +1,95 @@
+"""What the subject loses when a dictionary's reconstruction stands in for the hook's output."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from autointerp.collect.prepare import Prepared
+from autointerp.dictionaries import Dictionary
+from autointerp.job import Job, Site
+from autointerp.progress import progress
+from autointerp.subjects.positions import PositionRule
+from autointerp.subjects.text import TextSubject
+
+Tokens = Sequence[Sequence[int]]
+
+
+def losses(job: Job, prepared: Prepared) -> dict[str, dict[str, list[float]]]:
+    """Next-token losses of some contexts, drawn by seed, by dictionary: lists with one entry a context.
+
+    `clean` is the subject's own loss, `substituted` with the reconstruction, `ablated` with 0 in its place; all are
+    sums in nats over the `positions` counted ones whose next token is known. Only counted positions are replaced.
+    Empty for a subject without a loss, and without the transcoders, whose output belongs elsewhere.
+    """
+    names = [name for name, dictionary in job.dictionaries.items() if not dictionary.transcoder]
+    if not job.subject.has_loss or not job.config.collect.loss_contexts or not names:
+        return {}
+    contexts = draw(job, prepared)
+    found: dict[str, dict[str, list[float]]] = {name: {} for name in names}
+    sites = sorted({job.sites[name] for name in names})
+    size = job.config.collect.batch_size
+    with progress("measuring loss", (2 * len(sites) + len(names)) * len(contexts)) as advance:
+
+        def measure(site: Site, replace: Callable[[Tensor], Tensor]) -> tuple[list[float], list[float]]:
+            sums: list[float] = []
+            counts: list[float] = []
+            for start in range(0, len(contexts), size):
+                batch = contexts[start : start + size]
+                total, n = one_batch(job, prepared, batch, site, replace)
+                sums += total.tolist()
+                counts += n.tolist()
+                advance(len(batch))
+            return sums, counts
+
+        for site in sites:
+            clean, positions = measure(site, lambda x: x)
+            ablated, _ = measure(site, torch.zeros_like)
+            for name in (n for n in names if job.sites[n] == site):
+                substituted, _ = measure(site, reconstruct(job.dictionaries[name]))
+                found[name] = {"clean": clean, "substituted": substituted, "ablated": ablated, "positions": positions}
+    return found
+
+
+def draw(job: Job, prepared: Prepared) -> list[list[int]]:
+    """The tokens of `loss_contexts` contexts, a seeded choice of all."""
+    n = min(job.config.collect.loss_contexts, prepared.offsets[-1])
+    rows = np.sort(job.rng("loss").permutation(prepared.offsets[-1])[:n])
+    found: list[list[int]] = []
+    with pq.ParquetFile(job.directory / "collect" / "contexts.parquet") as file:
+        for shard in prepared.shards:
+            first, end = prepared.offsets[shard : shard + 2]
+            inside = rows[(rows >= first) & (rows < end)] - first
+            if len(inside):
+                found += file.read_row_group(shard, ["tokens"])["tokens"].take(inside).to_pylist()
+    return found
+
+
+def reconstruct(dictionary: Dictionary) -> Callable[[Tensor], Tensor]:
+    def replace(x: Tensor) -> Tensor:
+        return dictionary.decode_sparse(*dictionary.encode_sparse(x), len(x), x)
+
+    return replace
+
+
+def one_batch(
+    job: Job, prepared: Prepared, tokens: Tokens, site: Site, replace: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """(summed loss in nats, number of positions), each [n], with the counted outputs x [m, d] of the site replaced."""
+    subject: TextSubject = job.shuffled_subject if site.shuffled else job.subject
+    rule = PositionRule(job.config.positions, subject, prepared.limits)
+    seen: dict[str, Any] = {}
+
+    def edit(hidden: Tensor) -> Tensor:
+        mask = seen["mask"] = rule.mask(tokens, hidden, str(site))
+        changed = hidden.clone()
+        changed[mask] = replace(hidden[mask].float()).to(hidden.dtype)
+        return changed
+
+    loss = subject.losses(tokens, job.config.corpus.context_length, {site.hook: edit}).double()
+    # The output at a position predicts the next token: positions that count and have one.
+    known = seen["mask"][:, :-1] & ~loss.isnan()
+    return torch.where(known, loss, 0.0).sum(1).cpu(), known.sum(1).double().cpu()

@@ -1,0 +1,243 @@
+"""What all workers of a run agree on before the first forward pass over the corpus.
+
+The contexts, drawn once and cut into shards (a row group each, no document in two); the norm limit of every site; the
+controls that have to be fitted. Whoever comes first writes it down, under a lock; the others read it.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from autointerp import assets
+from autointerp.corpus import sources
+from autointerp.corpus import text as corpus
+from autointerp.dictionaries import controls, hub
+from autointerp.errors import UserError
+from autointerp.job import Job, Site
+from autointerp.records import Context
+from autointerp.store import atomic, digest, digest_of, write_text
+from autointerp.subjects.positions import PositionRule
+
+CALIBRATION_CONTEXTS = 32  # the norm limit is read off so many, whatever the batch size, so that batches cannot move it
+FITTING_CONTEXTS = 64  # controls are fitted on so many
+FITTED = ("neurons", "pca", "random")  # controls that need the hook's output
+CONTEXTS = pa.schema(
+    [
+        ("id", pa.int64()),
+        ("document", pa.int64()),
+        ("name", pa.string()),
+        ("split", pa.string()),
+        ("length", pa.int32()),
+        ("tokens", pa.list_(pa.int32())),
+        ("pieces", pa.list_(pa.string())),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """`offsets` are the first context of each shard and the end; `limits` the norm limits by site.
+
+    `picked` are the features that were hand-picked then, by dictionary; later picks need not be tracked. `files` are
+    the hashes of what was written beside it.
+    """
+
+    inputs: dict[str, str]
+    offsets: tuple[int, ...]
+    limits: dict[str, float]
+    picked: dict[str, tuple[int, ...]]
+    counts: dict[str, int]
+    split_hash: str
+    files: dict[str, str]
+
+    @property
+    def shards(self) -> range:
+        return range(len(self.offsets) - 1)
+
+
+def inputs(job: Job) -> dict[str, str]:
+    """What collection depends on, by name. Batch size, device, engine and cache change no result and are not here."""
+    config = job.config
+    collect = config.collect
+    found = {
+        "autointerp": assets.version(),
+        "subject": digest_of([config.subject.model, config.subject.dtype, fingerprint(config.subject.model)]),
+        "corpus settings": digest_of(config.corpus.model_dump()),
+        "positions": digest_of(config.positions.model_dump()),
+        "collect": digest_of(
+            [collect.keep, collect.tracked, collect.shard_contexts, collect.loss_contexts, collect.gate] + [config.seed]
+        ),
+    }
+    found |= {f"corpus file {origin}": value for origin, value in sources.fingerprints(config.corpus.path).items()}
+    for path in config.corpus.trained_on:
+        files = sources.fingerprints(path).items()
+        found |= {f"file {origin} of {path} (trained_on)": value for origin, value in files}
+    for name, entry in config.dictionaries.items():
+        origin = config.dictionaries[entry.like or name]
+        content = digest_of([digest(p) for p in files_of(str(origin.path))])
+        found[f"dictionary {name}"] = digest_of([origin.hook, entry.control, content])
+    return found
+
+
+def fingerprint(model: str) -> str:
+    """The content behind a local model; a hub id stands for itself."""
+    location = assets.locate(model)
+    return model if location is None else digest(location)
+
+
+def files_of(name: str) -> list[Path]:
+    """A dictionary's files. One given as a single file is read with the config beside it."""
+    location = hub.find(name)
+    beside = [location.with_name(other) for other in ("cfg.json", "config.json")] if location.is_file() else []
+    return [path for path in (location, *beside) if path.exists()]
+
+
+def prepare(job: Job) -> Prepared:
+    """Read what was prepared from the same inputs, or draw, calibrate and fit, after clearing what others left."""
+    folder = job.directory / "collect"
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = inputs(job)
+    with FileLock(folder.with_name("collect.lock")):
+        found = read(folder)
+        if found is None or found.inputs != wanted:
+            if found is not None:
+                refuse_to_drop(job, found, ", ".join(differences(found.inputs, wanted)))
+            shutil.rmtree(folder)  # what other inputs left
+        elif all(path.exists() and digest(path) == found.files[name] for name, path in written(job).items()):
+            return found
+        counts, offsets, split_hash = draw_contexts(job, folder / "contexts.parquet", folder / "scratch")
+        first = list(islice(read_contexts(folder / "contexts.parquet", range(len(offsets) - 1)), FITTING_CONTEXTS))
+        limits = calibrate(job, first)
+        fit_controls(job, first, limits)
+        files = {name: digest(path) for name, path in written(job).items()}
+        made = Prepared(wanted, tuple(offsets), limits, job.config.evidence.picked, counts, split_hash, files)
+        write_text(folder / "prepared.json", json.dumps(asdict(made), indent=1) + "\n")
+        job.directory.publish()
+        return made
+
+
+def refuse_to_drop(job: Job, found: Prepared, changed: str) -> None:
+    """What was collected in part is worth a question; a finished collection is simply made anew."""
+    record = job.directory.records().get("collect")
+    finished = record is not None and not differences(found.inputs, record.inputs)
+    if not finished and any((job.directory / "collect" / "parts").glob("*.safetensors")):
+        raise UserError(
+            f"you asked to go on with {job.directory.path}",
+            f"since it was begun, {changed} changed, and some of its shards are collected",
+            f"put that back, give the run another name, or delete {job.directory / 'collect'}",
+        )
+
+
+def written(job: Job) -> dict[str, Path]:
+    """What `prepare` writes beside its own record, by name."""
+    folder = job.directory / "collect"
+    names = [name for name, entry in job.config.dictionaries.items() if entry.control in FITTED]
+    return {
+        "contexts": folder / "contexts.parquet",
+        **{name: folder / "controls" / f"{name}.safetensors" for name in names},
+    }
+
+
+def read(folder: Path) -> Prepared | None:
+    try:
+        content: dict[str, Any] = json.loads((folder / "prepared.json").read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    return Prepared(**{**content, "offsets": tuple(content["offsets"])})
+
+
+def differences(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    return sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+
+
+def draw_contexts(job: Job, path: Path, scratch: Path) -> tuple[dict[str, int], list[int], str]:
+    """Write the contexts, a row group a shard; return (counts, offsets of the shards, a hash of who is in which split)."""
+    config = job.config
+    counts: dict[str, int] = {}
+    offsets, split_hash = [0], hashlib.sha256()
+    rows: list[dict[str, Any]] = []
+    stream = corpus.draw(config.corpus, job.subject, config.seed, counts, scratch)
+    with (
+        closing(stream),
+        atomic(path) as temporary,
+        pq.ParquetWriter(temporary, CONTEXTS, compression="zstd") as writer,
+    ):
+
+        def flush() -> None:
+            writer.write_table(pa.Table.from_pylist(rows, schema=CONTEXTS), row_group_size=len(rows))
+            offsets.append(offsets[-1] + len(rows))
+            rows.clear()
+
+        for drawn in stream:
+            context = drawn.context
+            if len(rows) >= config.collect.shard_contexts and rows[-1]["document"] != context.document:
+                flush()
+            rows.append(
+                {
+                    "id": context.id,
+                    "document": context.document,
+                    "name": drawn.name,
+                    "split": context.split,
+                    "length": len(context.tokens),
+                    "tokens": context.tokens,
+                    "pieces": drawn.pieces,
+                }
+            )
+            split_hash.update(f"{context.document:016x}{context.split}".encode())
+        flush()
+    return counts, offsets, split_hash.hexdigest()
+
+
+def read_contexts(path: Path, shards: range | list[int]) -> Iterator[Context]:
+    with pq.ParquetFile(path) as file:
+        for shard in shards:
+            table = file.read_row_group(shard, ["id", "document", "split", "tokens"])
+            for row in table.to_pylist():
+                yield Context(row["id"], row["document"], row["split"], tuple(row["tokens"]))
+
+
+def calibrate(job: Job, first: list[Context]) -> dict[str, float]:
+    """The norm limit of every site, off the first contexts."""
+    rule = PositionRule(job.config.positions, job.subject)
+    tokens = [context.tokens for context in first[:CALIBRATION_CONTEXTS]]
+    for site, hidden in hidden_of(job, tokens, set(job.sites.values())).items():
+        rule.calibrate(tokens, hidden, str(site))
+    return rule.limits
+
+
+def fit_controls(job: Job, first: list[Context], limits: dict[str, float]) -> None:
+    """Fit the controls that need the hook's output, on the counted positions of the first contexts."""
+    wanted = {name: entry for name, entry in job.config.dictionaries.items() if entry.control in FITTED}
+    if not wanted:
+        return
+    tokens = [context.tokens for context in first]
+    rule = PositionRule(job.config.positions, job.subject, limits)
+    hidden = hidden_of(job, tokens, {job.sites[name] for name in wanted})
+    for name, entry in wanted.items():
+        site, like = job.sites[name], job.originals[str(entry.like)]
+        x = hidden[site][rule.mask(tokens, hidden[site], str(site))].float()
+        if entry.control == "random":
+            fitted = controls.random(like, x, int(job.rng("control", name).integers(2**62)))
+        else:
+            fitted = (controls.pca if entry.control == "pca" else controls.neurons)(like, x)
+        with atomic(job.directory / "collect" / "controls" / f"{name}.safetensors") as temporary:
+            controls.save(fitted, temporary)
+
+
+def hidden_of(job: Job, tokens: list[tuple[int, ...]], sites: set[Site]) -> dict[Site, Tensor]:
+    """Hook outputs of some contexts at once, batch by batch."""
+    size = job.config.collect.batch_size
+    parts = [job.hidden(tokens[start : start + size], sites) for start in range(0, len(tokens), size)]
+    return {site: torch.cat([part[site] for part in parts]) for site in sites}
