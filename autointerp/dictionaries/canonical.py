@@ -2,9 +2,9 @@
 
     f = act((normalise(x) - subtract * b_dec) @ W_enc + b_enc)        x_hat = denormalise(f @ W_dec + b_dec)
 
-What is reported of a feature is always the pair *feature vector* d_i = W_dec[i] / |W_dec[i]| and *activation*
-a_i = f_i * |W_dec[i]|, so that no number depends on how a library shares scale between encoder and decoder
-(Templeton et al. 2024, Scaling Monosemanticity).
+A transcoder writes another site than the one it reads, so it leaves out denormalise. What is reported of a feature is
+always the pair *feature vector* d_i = W_dec[i] / |W_dec[i]| and *activation* a_i = f_i * |W_dec[i]|, so that no number
+depends on how a library shares scale between encoder and decoder (Templeton et al. 2024, Scaling Monosemanticity).
 """
 
 from dataclasses import dataclass, replace
@@ -153,7 +153,8 @@ class Dictionary:
         return x, 0.0, 1.0
 
     def _finish(self, summed: Tensor, x: Tensor | None) -> Tensor:
-        if x is None and (self.input_norm != "none" or self.W_skip is not None):
+        undone = self.input_norm != "none" and not self.transcoder  # the site it writes was never normalised
+        if x is None and (undone or self.W_skip is not None):
             raise ValueError(
                 "decode needs x: this dictionary normalises its input or has a skip term, so the reconstruction "
                 "depends on it; call decode(f, x)"
@@ -161,8 +162,9 @@ class Dictionary:
         y = summed + self.b_dec
         if x is not None:
             x = x.to(self.W_dec.dtype)
-            _, shift, scale = self._normalise(x)
-            y = y * scale + shift
+            if undone:
+                _, shift, scale = self._normalise(x)
+                y = y * scale + shift
             if self.W_skip is not None:
                 y = y + x @ self.W_skip
         return y

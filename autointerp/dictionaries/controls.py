@@ -20,6 +20,8 @@ from torch import Tensor
 
 from autointerp.dictionaries.canonical import CHUNK_BYTES, Dictionary
 
+HAIR = 1e-4  # thresholds lie so far below the last value that fires that rounding cannot silence it
+
 
 def neurons(like: Dictionary, x: Tensor) -> Dictionary:
     """The axes of x [n, d]; feature i is the part of axis i above its mean, feature d + i the part below."""
@@ -53,17 +55,25 @@ def signed_axes(like: Dictionary, x: Tensor, axes: Tensor, what: str) -> Diction
 def random(like: Dictionary, x: Tensor, seed: int) -> Dictionary:
     """As many random directions as `like` has, each firing above the quantile of x [n, d] that gives the same L0.
 
+    A threshold is never below 0, so features that fire at more than about half of the positions are not matched.
+
     The decoder has one scale for all, the least-squares one: directions that nobody fitted overlap.
     """
     generator = torch.Generator().manual_seed(seed)
     directions = torch.randn(like.width, x.shape[1], generator=generator, dtype=torch.float32).to(x)
     directions /= directions.norm(dim=1, keepdim=True)
-    mean, share = x.mean(0), l0(like, x) / like.width
-    at = max(1, min(len(x), round(share * len(x))))
+    mean = x.mean(0)
+    # The firings of all features together are dealt out evenly; where they are fewer than features, some get none.
+    base, more = divmod(round(l0(like, x) * len(x)), like.width)
     size = max(1, CHUNK_BYTES // (4 * len(x)))
-    # The threshold is the largest value that stays silent when `at` positions fire.
-    parts = (directions[start : start + size] for start in range(0, like.width, size))
-    threshold = torch.cat([((x - mean) @ part.T).topk(min(at + 1, len(x)), dim=0).values[-1] for part in parts])
+    parts = []
+    for start in range(0, like.width, size):
+        projected = (x - mean) @ directions[start : start + size].T
+        top = projected.topk(min(base + 1, len(x)), dim=0).values
+        top = torch.cat([torch.full_like(top[:1], torch.inf), top])
+        rank = base + (torch.arange(start, start + top.shape[1], device=x.device) < more).long()
+        parts.append(top.gather(0, rank[None])[0])
+    threshold = torch.cat(parts) * (1 - HAIR)
     made = Dictionary(
         W_enc=directions.T.contiguous(),
         b_enc=-directions @ mean,
@@ -79,10 +89,13 @@ def random(like: Dictionary, x: Tensor, seed: int) -> Dictionary:
 
 
 def permuted(like: Dictionary, seed: int) -> Dictionary:
-    order = torch.randperm(like.width, generator=torch.Generator().manual_seed(seed)).to(like.W_dec.device)
+    """The permutation is one cycle through all features, so none keeps its own row."""
+    cycle = torch.randperm(like.width, generator=torch.Generator().manual_seed(seed)).to(like.W_dec.device)
+    source = torch.empty_like(cycle)
+    source[cycle] = cycle.roll(1)
     return replace(
         like,
-        W_dec=like.W_dec[order],
+        W_dec=like.W_dec[source],
         expected_l0=None,
         convention={**like.convention, "control": "decoder rows permuted"},
     )

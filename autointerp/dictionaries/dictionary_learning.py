@@ -44,7 +44,7 @@ def fits(names: set[str]) -> bool:
     """Whether these are entries of one of the library's classes."""
     if "ae" in names:
         return {"step", "norm_factor"} <= names
-    own: tuple[set[str], ...] = ({"bias"}, {"decoder.bias"}, {"gate_bias", "r_mag"}, {"b_dec", "k", "threshold"})
+    own: tuple[set[str], ...] = ({"bias"}, {"decoder.bias"}, {"gate_bias", "r_mag"}, {"b_dec", "k"})
     return {"W_enc", "b_enc", "W_dec", "b_dec", "threshold"} <= names or (
         {"encoder.weight", "decoder.weight"} <= names and any(some <= names for some in own)
     )

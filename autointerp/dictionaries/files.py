@@ -6,6 +6,7 @@ numbers, strings and containers and nothing else; a file that needs more is refu
 
 import json
 import pickle
+import re
 import warnings
 import zipfile
 from collections.abc import Iterable
@@ -103,10 +104,12 @@ def read_torch(source: Path | IO[bytes], origin: Path, mmap: bool = False) -> di
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickle protocols that a refusal explains better
             content = torch.load(source, map_location="cpu", weights_only=True, mmap=mmap)
-    except pickle.UnpicklingError:
+    except pickle.UnpicklingError as error:
+        held = re.search(r"GLOBAL ([\w.]{1,100}) was not", str(error))
+        what = f"a pickle that holds {held[1]}" if held else "damaged, or a pickle that holds more than tensors"
         raise UserError(
             f"you asked for the dictionary {origin}",
-            "it is damaged, or a pickle that holds more than tensors, and reading that would run its code",
+            f"it is {what}, and reading that would run its code",
             "save the state_dict alone",
         ) from None
     except Exception as error:  # a parser fed with foreign bytes ends in any way

@@ -51,8 +51,12 @@ def load_first(path: Path) -> Dictionary:
     raw = read_npz(path)
     transcoder = "w_enc" in raw
     note = {"warning": EMBEDDING} if "embedding" in path.parts else {}
-    l0 = next((found[1] for part in path.parts if (found := re.fullmatch(r"average_l0_(\d+)", part))), None)
-    return build(path, raw, transcoder, {"format": "Gemma Scope", **note}, expected_l0=float(l0) if l0 else None)
+    parts = (re.fullmatch(r"(layer|average_l0)_(\d+)", part) for part in path.parts)
+    said = {part[1]: part[2] for part in parts if part}
+    if "layer" in said:  # the name of the repository alone says which hook of the layer
+        note["hook"] = f"layer {said['layer']}, by its path"
+    l0 = float(said["average_l0"]) if "average_l0" in said else None
+    return build(path, raw, transcoder, {"format": "Gemma Scope", **note}, expected_l0=l0)
 
 
 EMBEDDING = "an embedding dictionary reads the raw embedding table, before Gemma's factor sqrt(d)"

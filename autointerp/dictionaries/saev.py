@@ -53,7 +53,11 @@ def load(path: Path) -> Dictionary:
     weights = path / WEIGHTS if path.is_dir() else path
     head = header(weights)
     if head is None:
-        refuse(weights, "its first line is not the JSON header of a saev dictionary", "copy it again")
+        refuse(
+            weights,
+            "its first line is not the JSON header of a saev dictionary, and no other sae.pt is read",
+            "copy it again if it is one",
+        )
     with weights.open("rb") as handle:
         handle.readline()
         raw = read_torch(io.BytesIO(handle.read()), weights)

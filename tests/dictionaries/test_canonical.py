@@ -198,6 +198,14 @@ def test_decode_says_when_it_needs_the_input(changes: dict[str, Any] | str) -> N
         dictionary.decode(f)
 
 
+def test_a_transcoder_does_not_undo_the_normalisation_of_what_it_reads() -> None:
+    x = random(0, 3, D)
+    dictionary = made(input_norm="layer_norm", transcoder=True)
+    f = dictionary.encode(x)
+    torch.testing.assert_close(dictionary.decode(f, x), f @ dictionary.W_dec + dictionary.b_dec)
+    assert torch.equal(dictionary.decode(f, x), dictionary.decode(f))
+
+
 def test_moving_a_dictionary_moves_every_tensor_and_nothing_else() -> None:
     dictionary = made("gated", hook="layers.3", k=4, W_skip=random(8, D, D))
     moved = dictionary.to("meta")

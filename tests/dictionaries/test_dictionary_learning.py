@@ -69,6 +69,12 @@ def test_a_topk_dictionary_needs_no_threshold() -> None:
     assert load_dictionary(source("topk")).threshold is None
 
 
+def test_an_older_topk_file_has_no_threshold_at_all(tmp_path: Path) -> None:
+    path = written(tmp_path / "d", "topk", drop("threshold"))
+    for what in (path, path / "ae.pt"):
+        assert load_dictionary(what).k == 5
+
+
 def test_a_backup_is_brought_to_the_units_of_a_finished_file() -> None:
     """Both come from training on normalised activations, so both must read raw ones: thresholds of the same size."""
     ended, backup = load_dictionary(source("ended")), load_dictionary(source("backup"))

@@ -73,10 +73,12 @@ def test_a_threshold_of_another_precision_is_read_as_float32(tmp_path: Path) -> 
     assert dictionary.threshold is not None and dictionary.threshold.dtype == torch.float32
 
 
-def test_the_mean_number_of_active_features_stands_in_the_path(tmp_path: Path) -> None:
+def test_the_mean_number_of_active_features_and_the_layer_stand_in_the_path(tmp_path: Path) -> None:
     inside = first(tmp_path / "layer_20" / "width_16k" / "average_l0_71")
     assert load_dictionary(inside).expected_l0 == load_dictionary(inside / "params.npz").expected_l0 == 71
-    assert load_dictionary(first(tmp_path / "d")).expected_l0 is None
+    assert load_dictionary(inside).convention["hook"] == "layer 20, by its path"
+    elsewhere = load_dictionary(first(tmp_path / "d"))
+    assert elsewhere.expected_l0 is None and "hook" not in elsewhere.convention
 
 
 def test_an_embedding_dictionary_says_what_it_reads(tmp_path: Path) -> None:

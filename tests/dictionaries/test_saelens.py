@@ -167,6 +167,30 @@ def jumprelu_skip_transcoder() -> Case:
     return {**MODERN, "architecture": "jumprelu_skip_transcoder", "d_out": OUT}, w, f, linear(w, f) + skip
 
 
+def transcoder_of_normalised_input() -> Case:
+    w = weights(OUT)
+    mean, deviation = X.mean(1, keepdim=True), X.std(1, keepdim=True)
+    f = relu(pre(w, (X - mean) / (deviation + 1e-5), subtract=False))
+    cfg = {**MODERN, "architecture": "transcoder", "d_out": OUT, "normalize_activations": "layer_norm"}
+    return cfg, w, f, linear(w, f)  # what it writes was never normalised
+
+
+def batchtopk_checkpoint_in_decoder_norm_units() -> Case:
+    w = weights() | {"topk_threshold": torch.tensor(0.8, dtype=torch.float64)}
+    norms = torch.stack([row.norm() for row in w["W_dec"]])
+    h = pre(w) * norms
+    f = torch.where(h > 0.8, h, 0.0)
+    cfg = {**MODERN, "architecture": "batchtopk", "k": 3, "rescale_acts_by_decoder_norm": True}
+    return cfg, w, f, linear(w, f / norms)
+
+
+def finetuned() -> Case:
+    w = weights() | {"scaling_factor": random(5, WIDTH) + 2}
+    f = relu(pre(w))
+    cfg = {**MODERN, "architecture": "standard", "finetuning_scaling_factor": True}
+    return cfg, w, f, linear(w, f * w["scaling_factor"])
+
+
 def layer_norm() -> Case:
     w = weights()
     mean = X.mean(1, keepdim=True)
@@ -222,6 +246,9 @@ CASES: list[Callable[[], Case]] = [
     transcoder,
     skip_transcoder,
     jumprelu_skip_transcoder,
+    transcoder_of_normalised_input,
+    batchtopk_checkpoint_in_decoder_norm_units,
+    finetuned,
     layer_norm,
     constant_norm,
     old_flat_config,
@@ -295,6 +322,62 @@ def test_a_normalisation_whose_factor_is_not_in_the_files_is_warned_of(value: An
     torch.testing.assert_close(dictionary.encode(X), relu(pre(weights())), rtol=1e-5, atol=1e-6)
 
 
+def test_a_checkpoint_trained_on_scaled_input_is_folded_to_raw_input_where_the_scale_lies_beside_it(
+    tmp_path: Path,
+) -> None:
+    """f and the reconstruction of x are those of the weights as they stand on 0.4 x, the latter divided by 0.4."""
+    cfg = {**MODERN, "architecture": "standard"}
+    inner = load_dictionary(write(tmp_path / "a", cfg, weights()))
+    path = write(tmp_path / "b", {**cfg, "normalize_activations": "expected_average_only_in"}, weights())
+    (path / "activation_scaler.json").write_text('{"scaling_factor": 0.4, "has_whitening": false}')
+    outer = load_dictionary(path)
+    f = inner.encode(0.4 * X)
+    torch.testing.assert_close(outer.encode(X), f, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(outer.decode(f), inner.decode(f) / 0.4, rtol=1e-5, atol=1e-5)
+    assert "warning" not in outer.convention and "times 0.4" in outer.convention["scale"]
+    (path / "activation_scaler.json").write_text('{"scaling_factor": null}')
+    assert "must have been folded in" in load_dictionary(path).convention["warning"]
+
+
+@pytest.mark.parametrize(
+    ("cfg", "l0"),
+    [
+        ({"architecture": "batchtopk", "k": 3}, 3),
+        ({"architecture": "batchtopk", "k": 2.5}, 2.5),
+        ({"metadata": {"training_architecture": "batchtopk", "training_architecture_details": {"k": 7}}}, 7),
+        ({"metadata": {"training_architecture": "jumprelu", "training_architecture_details": {"k": 7}}}, None),
+        ({}, None),
+    ],
+)
+def test_what_was_trained_as_batchtopk_still_says_how_many_fire(cfg: Cfg, l0: float | None, tmp_path: Path) -> None:
+    tensors = weights() | {"threshold": torch.full((WIDTH,), 0.8)}
+    assert load_dictionary(write(tmp_path, {**MODERN, "architecture": "jumprelu", **cfg}, tensors)).expected_l0 == l0
+
+
+def test_a_feature_without_a_decoder_row_does_not_spoil_the_others(tmp_path: Path) -> None:
+    tensors = changed("W_dec", lambda w: w * (torch.arange(WIDTH) != 3)[:, None])
+    cfg = {**MODERN, "architecture": "topk", "k": 3, "rescale_acts_by_decoder_norm": True}
+    f = load_dictionary(write(tmp_path, cfg, tensors)).encode(X)
+    assert bool((f[:, 3] == 0).all()) and int((f > 0).sum()) > 50
+
+
+def test_the_sites_beyond_the_hook_are_said(tmp_path: Path) -> None:
+    flat, every = (
+        {"metadata": None, "hook_point": "blocks.1.attn.hook_z"},
+        "all in one vector, head after head (hook_z)",
+    )
+    cases: list[tuple[Cfg, dict[str, str]]] = [
+        ({"reshape_activations": "hook_z"}, {"heads": every}),
+        (flat, {"heads": every}),
+        ({**flat, "hook_point_head_index": 0}, {"heads": "head 0 alone"}),
+        ({"metadata": {"hook_name": "in", "hook_name_out": "out"}}, {"writes": "out"}),
+        ({}, {}),
+    ]
+    for i, (cfg, notes) in enumerate(cases):
+        convention = load_dictionary(write(tmp_path / f"{i}", {**MODERN, **cfg}, weights())).convention
+        assert {key: convention[key] for key in ("heads", "writes") if key in convention} == notes
+
+
 def test_a_scaling_factor_of_ones_is_dropped(tmp_path: Path) -> None:
     tensors = weights() | {"scaling_factor": torch.ones(WIDTH)}
     dictionary = load_dictionary(write(tmp_path, {**MODERN, "architecture": "standard"}, tensors))
@@ -345,6 +428,27 @@ TRANSPOSED = weights() | {name: weights()[name].T.contiguous() for name in ("W_e
         ),
         (STANDARD, weights() | {"scaling_factor": random(5, WIDTH)}, "a scaling_factor that is not all ones"),
         ({"architecture": "temporal"}, weights(), "its architecture is 'temporal'"),
+        ({"architecture": "abstopk", "k": 3}, weights(), "its architecture is 'abstopk': use standard, jumprelu"),
+        ({"architecture": "matching_pursuit"}, weights(), "its architecture is 'matching_pursuit'"),
+        ({**STANDARD, "activation_fn_str": "tanh-relu"}, weights(), "its activation function is 'tanh-relu'"),
+        ({"architecture": "gated", "activation_fn_str": "topk"}, weights(), "its activation function is 'topk'"),
+        ({**STANDARD, "normalize_activations": "covariance_whitening"}, weights(), "use none, layer_norm"),
+        ({"architecture": "topk", "k": 2.5}, weights(), r"its k is 2\.5"),
+        (
+            {**STANDARD, "finetuning_scaling_factor": True},
+            weights() | {"scaling_factor": random(5, D)},
+            r"its scaling factor has shape \[6\], not \[10\]",
+        ),
+        (
+            {"architecture": "batchtopk", "k": 3},
+            weights() | {"topk_threshold": torch.tensor(0.0, dtype=torch.float64)},
+            "its topk_threshold is 0, which marks one that was never set",
+        ),
+        (
+            {"architecture": "gated"},
+            weights() | {"b_gate": random(6, WIDTH), "b_mag": random(7, WIDTH), "r_mag": random(8, 2)},
+            r"its r_mag has shape \[2\]",
+        ),
         ({**STANDARD, "normalize_activations": "whiten"}, weights(), "it normalises its input by 'whiten'"),
     ],
 )
