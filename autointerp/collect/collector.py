@@ -54,8 +54,6 @@ def collect(
             hidden = job.hidden([context.tokens for context in batch], sites)
             for site in sites:
                 rule, moments = rules[site], part.moments[str(site)]
-                for name in (n for n, s in job.sites.items() if s == site):
-                    check_fit(name, job.dictionaries[name], site, hidden[site])
                 mask = rule.mask([context.tokens for context in batch], hidden[site], str(site))
                 cache.append(site, hidden[site])
                 x = hidden[site][mask].float()
@@ -75,15 +73,6 @@ def collect(
         part.shards = sorted([*part.shards, shard])
         keep(part)
     return part
-
-
-def check_fit(name: str, dictionary: Dictionary, site: Site, hidden: Tensor) -> None:
-    if hidden.shape[2] != dictionary.d_in:
-        raise UserError(
-            f"you asked for the dictionary {name!r} at {site}",
-            f"it reads {dictionary.d_in} dimensions and the hook gives {hidden.shape[2]}",
-            "choose the hook it was trained on",
-        )
 
 
 def fold(dictionary: Dictionary, sketch: Sketch, totals: Totals, batch: list[Context], mask: Tensor, x: Tensor) -> None:
@@ -133,7 +122,7 @@ def check_finite(job: Job, part: Part) -> None:
         if totals.negative > MAX_NEGATIVE * totals.nonzeros:
             raise UserError(
                 f"you asked for the dictionary {name!r}",
-                f"{totals.negative / totals.nonzeros:.0%} of its values are negative, and only positive ones are firings",
+                f"{totals.negative / totals.nonzeros:.0%} of its values are negative, and only positive ones fire",
                 "use a dictionary whose activation ends in a relu",
             )
 
@@ -157,7 +146,7 @@ def gate(name: str, dictionary: Dictionary, totals: Totals, moments: Moments) ->
 
 
 class HiddenCache:
-    """Hook outputs of one shard on disk, float32 [contexts, length, d] a site, where those of all shards fit the budget.
+    """Hook outputs of one shard on disk, float32 [contexts, length, d] a site, where all shards' fit the budget.
 
     Only a saving: replay runs the subject again where there is no cache. Not an output of the stage.
     """

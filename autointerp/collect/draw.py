@@ -43,7 +43,7 @@ def check_picked(name: str, width: int, picked: Iterable[int]) -> None:
 
 
 def draw(order: Iterable[int], fired: NDArray[np.int64], n: int | None, selected_by: str) -> Draw:
-    """The first n alive features of an order, all where n is None; the dead ones before the last of them beside them."""
+    """The first n alive features of an order, all where n is None, and the dead ones met on the way."""
     alive: list[int] = []
     dead: list[int] = []
     for feature in order:

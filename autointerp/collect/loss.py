@@ -34,24 +34,32 @@ def losses(job: Job, prepared: Prepared) -> dict[str, dict[str, list[float]]]:
     size = job.config.collect.batch_size
     with progress("measuring loss", (2 * len(sites) + len(names)) * len(contexts)) as advance:
 
-        def measure(site: Site, replace: Callable[[Tensor], Tensor]) -> tuple[list[float], list[float]]:
-            sums: list[float] = []
-            counts: list[float] = []
+        def measure(site: Site, replace: Callable[[Tensor], Tensor]) -> Tensor:
+            parts = []
             for start in range(0, len(contexts), size):
                 batch = contexts[start : start + size]
-                total, n = one_batch(job, prepared, batch, site, replace)
-                sums += total.tolist()
-                counts += n.tolist()
+                parts.append(one_batch(job, prepared, batch, site, replace))
                 advance(len(batch))
-            return sums, counts
+            return torch.cat(parts)
 
         for site in sites:
-            clean, positions = measure(site, lambda x: x)
-            ablated, _ = measure(site, torch.zeros_like)
+            clean, ablated = measure(site, lambda x: x), measure(site, torch.zeros_like)
+            # What the subject itself says nothing about (NaN behind one of its own) is left out, and only that.
+            known = ~clean.isnan()
             for name in (n for n in names if job.sites[n] == site):
-                substituted, _ = measure(site, reconstruct(job.dictionaries[name]))
-                found[name] = {"clean": clean, "substituted": substituted, "ablated": ablated, "positions": positions}
+                substituted = measure(site, reconstruct(job.dictionaries[name]))
+                found[name] = {
+                    "clean": sums(clean, known),
+                    "substituted": sums(substituted, known),
+                    "ablated": sums(ablated, known),
+                    "positions": known.sum(1).tolist(),
+                }
     return found
+
+
+def sums(loss: Tensor, known: Tensor) -> list[float]:
+    """The sum over the known positions of each context; nan where the loss is nan at one of them."""
+    return torch.where(known, loss, 0.0).sum(1).tolist()
 
 
 def draw(job: Job, prepared: Prepared) -> list[list[int]]:
@@ -75,10 +83,11 @@ def reconstruct(dictionary: Dictionary) -> Callable[[Tensor], Tensor]:
     return replace
 
 
-def one_batch(
-    job: Job, prepared: Prepared, tokens: Tokens, site: Site, replace: Callable[[Tensor], Tensor]
-) -> tuple[Tensor, Tensor]:
-    """(summed loss in nats, number of positions), each [n], with the counted outputs x [m, d] of the site replaced."""
+def one_batch(job: Job, prepared: Prepared, tokens: Tokens, site: Site, replace: Callable[[Tensor], Tensor]) -> Tensor:
+    """Losses in nats, float64 [n, context_length - 1], with the counted outputs x [m, d] of the site replaced.
+
+    The output at a position predicts the next token: nan where a position does not count or has none.
+    """
     subject: TextSubject = job.shuffled_subject if site.shuffled else job.subject
     rule = PositionRule(job.config.positions, subject, prepared.limits)
     seen: dict[str, Any] = {}
@@ -89,7 +98,5 @@ def one_batch(
         changed[mask] = replace(hidden[mask].float()).to(hidden.dtype)
         return changed
 
-    loss = subject.losses(tokens, job.config.corpus.context_length, {site.hook: edit}).double()
-    # The output at a position predicts the next token: positions that count and have one.
-    known = seen["mask"][:, :-1] & ~loss.isnan()
-    return torch.where(known, loss, 0.0).sum(1).cpu(), known.sum(1).double().cpu()
+    loss = subject.losses(tokens, job.config.corpus.context_length, {site.hook: edit})
+    return loss.double().masked_fill(~seen["mask"][:, :-1], torch.nan).cpu()

@@ -23,7 +23,7 @@ from torch import Tensor
 from autointerp import assets
 from autointerp.corpus import sources
 from autointerp.corpus import text as corpus
-from autointerp.dictionaries import controls, hub
+from autointerp.dictionaries import Dictionary, controls, hub
 from autointerp.errors import UserError
 from autointerp.job import Job, Site
 from autointerp.records import Context
@@ -77,7 +77,7 @@ def inputs(job: Job) -> dict[str, str]:
         "corpus settings": digest_of(config.corpus.model_dump()),
         "positions": digest_of(config.positions.model_dump()),
         "collect": digest_of(
-            [collect.keep, collect.tracked, collect.shard_contexts, collect.loss_contexts, collect.gate] + [config.seed]
+            [config.seed, collect.keep, collect.tracked, collect.shard_contexts, collect.loss_contexts, collect.gate]
         ),
     }
     found |= {f"corpus file {origin}": value for origin, value in sources.fingerprints(config.corpus.path).items()}
@@ -86,8 +86,7 @@ def inputs(job: Job) -> dict[str, str]:
         found |= {f"file {origin} of {path} (trained_on)": value for origin, value in files}
     for name, entry in config.dictionaries.items():
         origin = config.dictionaries[entry.like or name]
-        content = digest_of([digest(p) for p in files_of(str(origin.path))])
-        found[f"dictionary {name}"] = digest_of([origin.hook, entry.control, content])
+        found[f"dictionary {name}"] = digest_of([origin.hook, entry.control, content_of(str(origin.path))])
     return found
 
 
@@ -97,11 +96,14 @@ def fingerprint(model: str) -> str:
     return model if location is None else digest(location)
 
 
-def files_of(name: str) -> list[Path]:
-    """A dictionary's files. One given as a single file is read with the config beside it."""
+def content_of(name: str) -> str:
+    """What is behind a dictionary's name: a commit of the hub, or files; a single file is read with configs near it."""
     location = hub.find(name)
-    beside = [location.with_name(other) for other in ("cfg.json", "config.json")] if location.is_file() else []
-    return [path for path in (location, *beside) if path.exists()]
+    if hub.source(location):
+        return hub.source(location)
+    near = [location.with_name("cfg.json"), location.with_name("config.json"), location.parent.parent / "config.json"]
+    read = [location, *(path for path in near if location.is_file() and path.exists())]
+    return digest_of([digest(path) for path in read])
 
 
 def prepare(job: Job) -> Prepared:
@@ -163,7 +165,7 @@ def differences(before: dict[str, str], now: dict[str, str]) -> list[str]:
 
 
 def draw_contexts(job: Job, path: Path, scratch: Path) -> tuple[dict[str, int], list[int], str]:
-    """Write the contexts, a row group a shard; return (counts, offsets of the shards, a hash of who is in which split)."""
+    """Write the contexts, a row group a shard; return (counts, offsets of the shards, a hash of the split)."""
     config = job.config
     counts: dict[str, int] = {}
     offsets, split_hash = [0], hashlib.sha256()
@@ -209,12 +211,24 @@ def read_contexts(path: Path, shards: range | list[int]) -> Iterator[Context]:
 
 
 def calibrate(job: Job, first: list[Context]) -> dict[str, float]:
-    """The norm limit of every site, off the first contexts."""
+    """The norm limit of every site, off the first contexts. Refuses a dictionary that cannot read its site."""
     rule = PositionRule(job.config.positions, job.subject)
     tokens = [context.tokens for context in first[:CALIBRATION_CONTEXTS]]
-    for site, hidden in hidden_of(job, tokens, set(job.sites.values())).items():
-        rule.calibrate(tokens, hidden, str(site))
+    hidden = hidden_of(job, tokens, set(job.sites.values()))
+    for name, dictionary in job.originals.items():
+        check_fit(name, dictionary, job.sites[name], hidden[job.sites[name]])
+    for site, output in hidden.items():
+        rule.calibrate(tokens, output, str(site))
     return rule.limits
+
+
+def check_fit(name: str, dictionary: Dictionary, site: Site, hidden: Tensor) -> None:
+    if hidden.shape[2] != dictionary.d_in:
+        raise UserError(
+            f"you asked for the dictionary {name!r} at {site}",
+            f"it reads {dictionary.d_in} dimensions and the hook gives {hidden.shape[2]}",
+            "choose the hook it was trained on",
+        )
 
 
 def fit_controls(job: Job, first: list[Context], limits: dict[str, float]) -> None:
@@ -228,6 +242,12 @@ def fit_controls(job: Job, first: list[Context], limits: dict[str, float]) -> No
     for name, entry in wanted.items():
         site, like = job.sites[name], job.originals[str(entry.like)]
         x = hidden[site][rule.mask(tokens, hidden[site], str(site))].float()
+        if not len(x):
+            raise UserError(
+                f"you asked for the control {name!r}",
+                f"no position of the first {len(first)} contexts counts at {site}",
+                "check the subject and what positions leaves out",
+            )
         if entry.control == "random":
             fitted = controls.random(like, x, int(job.rng("control", name).integers(2**62)))
         else:

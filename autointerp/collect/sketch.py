@@ -233,7 +233,7 @@ def uniform(seed: int, feature: Any, context: Any, salt: int = 0) -> NDArray[np.
 
 @njit(cache=True)
 def insert(entries: Ints, row: Any, priority: Any, context: Any) -> None:
-    """Put (priority, context) in its place in reservoir `row` of [n, keep + 1, 2], unless it falls short of the last."""
+    """Put (priority, context) in its place in reservoir `row` of [n, keep + 1, 2], unless the last one is better."""
     at = entries.shape[1] - 1
     if priority <= entries[row, at, 0]:
         return

@@ -20,6 +20,8 @@ from autointerp.measure.dictionaries import Figures
 from autointerp.progress import log, progress
 from autointerp.store import atomic
 
+LOCAL = "local"  # the label of the part of a run that is neither one of several workers nor on a cluster
+
 __all__ = ["collect_part", "inputs", "load_figures", "load_sketch", "run"]
 
 
@@ -27,19 +29,16 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
     """Collect what no part holds yet and merge; return (outputs, facts)."""
     prepared = prepare(job)
     parts = durable_parts(job, prepared)
-    done = {shard for part in parts for shard in part.shards}
+    done = {shard for part in parts.values() for shard in part.shards}
     missing = [shard for shard in prepared.shards if shard not in done]
     if parts:
         log.info("  %d of %d shards were already folded in", len(done), len(prepared.shards))
     if missing and job.config.collect.engine == "ray":
-        parts.append(cluster.collect(job, prepared, missing))
+        parts["ray"] = cluster.collect(job, prepared, missing)
     elif missing:
-        # The part of an interrupted local run goes on, so that its sums are added up in the order of one that was not.
-        mine = next((part for part in parts if part.shards == list(range(len(part.shards)))), None)
-        if mine is not None:
-            parts.remove(mine)
-        parts.append(collect_local(job, prepared, missing, mine, "local"))
-    whole = tree(sorted(parts, key=lambda part: part.shards))
+        # An interrupted part goes on, so that its sums are added up in the order of one that was not.
+        parts[LOCAL] = collect_local(job, prepared, missing, parts.get(LOCAL), LOCAL)
+    whole = tree(sorted(parts.values(), key=lambda part: part.shards))
     return write(job, prepared, whole)
 
 
@@ -77,9 +76,9 @@ def part_path(job: Job, label: str) -> Path:
     return job.directory / "collect" / "parts" / f"{label}.safetensors"
 
 
-def durable_parts(job: Job, prepared: Prepared) -> list[Part]:
-    """The parts on disk. A damaged one is done again; two that hold the same shard are refused."""
-    found: dict[Path, Part] = {}
+def durable_parts(job: Job, prepared: Prepared) -> dict[str, Part]:
+    """The parts on disk, by label. A damaged one is done again; two that hold the same shard are refused."""
+    found: dict[str, Part] = {}
     owner: dict[int, Path] = {}
     for path in sorted((job.directory / "collect" / "parts").glob("*.safetensors")):
         try:
@@ -96,8 +95,8 @@ def durable_parts(job: Job, prepared: Prepared) -> list[Part]:
                     "delete one of them",
                 )
             owner[shard] = path
-        found[path] = part
-    return list(found.values())
+        found[path.stem] = part
+    return found
 
 
 def read_part(path: Path, prepared: Prepared) -> Part:
@@ -121,6 +120,8 @@ def write(job: Job, prepared: Prepared, whole: Part) -> tuple[list[Path], dict[s
         dictionary, totals, site = job.dictionaries[name], whole.totals[name], str(job.sites[name])
         moments = whole.moments[site]
         convention = {**dictionary.convention, "hook": site}
+        if like := job.config.dictionaries[name].like:
+            convention["held against"] = like
         if totals.negative:
             share = totals.negative / totals.nonzeros
             convention["negative values"] = f"{share:.2%} of nonzeros: in L0 and reconstruction, not firings"
@@ -141,7 +142,7 @@ def write(job: Job, prepared: Prepared, whole: Part) -> tuple[list[Path], dict[s
     site, fewest = min(whole.moments.items(), key=lambda item: (item[1].n, item[0]))
     facts: dict[str, Any] = {
         "counts": {**prepared.counts, "positions": fewest.n},
-        "masked": {reason: n for reason, n in sorted(fewest.masked.items())},
+        "masked": dict(sorted(fewest.masked.items())),
         "masked_at": site,
         "norm_limits": prepared.limits,
         "split_hash": prepared.split_hash,

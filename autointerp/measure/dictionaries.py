@@ -74,9 +74,7 @@ def collected(name: str, figures: Figures, seed: int, resamples: int) -> list[di
     ]
 
 
-def loss_rows(
-    losses: Mapping[str, npt.NDArray[np.float64]] | None, seed: int, resamples: int
-) -> dict[str, Interval]:
+def loss_rows(losses: Mapping[str, npt.NDArray[np.float64]] | None, seed: int, resamples: int) -> dict[str, Interval]:
     """Loss recovered and the rise in loss when the reconstruction stands in for the hook's output; n contexts.
 
     `loss_recovered` = (ablated - substituted) / (ablated - clean), where ablated puts 0 there; zeros do such harm that

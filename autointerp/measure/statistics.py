@@ -163,16 +163,20 @@ def mean_interval(values: Floats, seed: int, resamples: int = 2000) -> Interval:
 
 
 def ratio_interval(above: Floats, below: Floats, seed: int, resamples: int = 2000) -> Interval:
-    """Sum of `above` over sum of `below`, each [n], with a percentile bootstrap over the n pairs; nan bounds below n = 2."""
+    """Sum of `above` over sum of `below`, each [n], with a 95% percentile bootstrap over the n pairs.
+
+    nan where `below` adds to 0 or a value is nan, and then without bounds; nan bounds below n = 2. Resamples in which
+    `below` adds to 0 have no ratio and are left out of the bounds.
+    """
     above, below = np.asarray(above, float), np.asarray(below, float)
-    n = above.size
-    with np.errstate(divide="ignore", invalid="ignore"):
-        value = float(above.sum() / below.sum()) if n else NAN
-        if n < 2:
-            return Interval(value, NAN, NAN, n, int(np.isnan(value)))
-        drawn = np.random.default_rng(seed).integers(n, size=(resamples, n))
-        low, high = np.nanpercentile(above[drawn].sum(1) / below[drawn].sum(1), PERCENTILES)
-    return Interval(value, float(low), float(high), n, int(np.isnan(value)))
+    n, total = above.size, float(below.sum())
+    value = float(above.sum()) / total if total else NAN
+    if n < 2 or np.isnan(value):
+        return Interval(value, NAN, NAN, n, int(np.isnan(value)))
+    drawn = np.random.default_rng(seed).integers(n, size=(resamples, n))
+    sums = below[drawn].sum(1)
+    low, high = np.percentile(above[drawn].sum(1)[sums != 0] / sums[sums != 0], PERCENTILES)
+    return Interval(value, float(low), float(high), n, 0)
 
 
 def wilson(k: int, n: int) -> tuple[float, float]:

@@ -15,6 +15,7 @@ import pandas as pd
 HAND_PICKED = "hand-picked"  # the value of features.selected_by that is not a draw
 GRADES = "ABCDE"
 PADDING = "padding"  # a key of Counts.masked: what fills up a batch, no positions of the corpus
+CONTROL, AGAINST = "control", "held against"  # keys of a control's convention
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,10 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class DictionaryNote:
-    """How a dictionary was read: `convention` holds format, activation, hook, path, hash … in words."""
+    """How a dictionary was read: `convention` holds format, activation, hook, path, hash … in words.
+
+    A control, which learned nothing, says there what it is made of and which dictionary it is held against.
+    """
 
     width: int
     n_dead: int
@@ -76,6 +80,23 @@ class DictionaryNote:
     @property
     def n_alive(self) -> int:
         return self.width - self.n_dead
+
+    @property
+    def control(self) -> str:
+        """What a control is made of; empty for a dictionary that learned something."""
+        return self.convention.get(CONTROL, "")
+
+    @property
+    def like(self) -> str:
+        """The dictionary that a control is held against."""
+        return self.convention.get(AGAINST, "")
+
+    @property
+    def mark(self) -> str:
+        """What stands under the name of a control, and under no other."""
+        if not self.control:
+            return ""
+        return f"control: {self.control}" + (f", held against {self.like}" if self.like else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +156,21 @@ class Report:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Dictionaries, smallest first: the order of every table."""
-        return tuple(sorted(self.notes, key=lambda name: (self.notes[name].width, name)))
+        """Dictionaries that learned something, smallest first: those that sentences and plots over size speak of."""
+        learned = [name for name, note in self.notes.items() if not note.control]
+        return tuple(sorted(learned, key=lambda name: (self.notes[name].width, name)))
+
+    @cached_property
+    def controls(self) -> tuple[str, ...]:
+        """Dictionaries that learned nothing, in the order of those they are held against."""
+        made = [name for name, note in self.notes.items() if note.control]
+        place = {name: at for at, name in enumerate(self.names)}
+        return tuple(sorted(made, key=lambda name: (place.get(self.notes[name].like, len(place)), name)))
+
+    @property
+    def everyone(self) -> tuple[str, ...]:
+        """The order of every table."""
+        return self.names + self.controls
 
     @cached_property
     def estimates(self) -> dict[tuple[str, str, str, str, str], Estimate]:
@@ -189,7 +223,7 @@ class Report:
         """Alive features that were drawn or picked, per dictionary."""
         alive = [not flag for flag in flags(self.features, "dead")]
         kept = self.features[alive].drop_duplicates(["dictionary", "feature"])
-        return {name: int((kept["dictionary"].astype(str) == name).sum()) for name in self.names}
+        return {name: int((kept["dictionary"].astype(str) == name).sum()) for name in self.everyone}
 
     @cached_property
     def picked(self) -> int:

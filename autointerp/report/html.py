@@ -46,7 +46,7 @@ def content(report: Report) -> dict[str, Any]:
     """What the partial templates show, computed here so that they hold no arithmetic."""
     return {
         "lead": sentences.together([sentences.headline(report), sentences.growth(report)]),
-        "second": sentences.floor(report),
+        "seconds": [item for item in (sentences.floor(report), sentences.over_controls(report)) if item],
         "approvals": sentences.circular_approvals(report),
         "distrust": sentences.distrust(report),
         "selection": sentences.selection(report),

@@ -12,7 +12,12 @@ DEFINITIONS = {
     "l0": "Mean number of features that fire at a position.",
     "explained_variance": "1 − squared reconstruction error / variance about the mean, over the positions kept. "
     "Can be negative.",
-    "loss_recovered": "Share of the loss between ablating the layer and leaving it alone that reconstruction recovers.",
+    "loss_recovered": "(ablated − substituted) / (ablated − clean), where each is the subject's next-token loss at the "
+    "positions kept of {contexts}: clean as it is, substituted with the reconstruction in place of the hook's output, "
+    "ablated with zeros in its place. 1 loses nothing, 0 is as bad as zeros. Zeros do such harm that many a poor "
+    "dictionary comes near 1, so read it beside loss_rise; where they do little harm, it means nothing.",
+    "loss_rise": "(substituted − clean) / positions, in nats a token, over the same {contexts}: how much worse the "
+    "subject predicts with the reconstruction in place of the hook's output. 0 loses nothing.",
     "detection.ap": "Average precision of the judge's verdicts about held-out excerpts, weighted to {prevalence} "
     "positives: a judge that knows nothing reaches {chance}; a perfect one reaches 1.",
     "detection.ap_corpus": "The same verdicts weighted to the rate at which the feature fires in the corpus.",
@@ -27,8 +32,12 @@ DEFINITIONS = {
     "sensitivity.generated": "Share of texts written for the explanation on which the feature fires.",
     "lexical_floor.ap": "Average precision of a token lookup (its mean activation on the explain documents), at "
     "{prevalence} positives: what words alone predict, without an explanation.",
+    "lexical_floor.ap_corpus": "The same lookup, weighted to the rate at which the feature fires in the corpus.",
+    "lexical_floor.auroc": "The same lookup: the chance that a firing excerpt is ranked above a silent one.",
     "probe.ap": "Average precision of a probe fitted on the explain documents, at {prevalence} positives: what the "
     "activations allow.",
+    "probe.ap_corpus": "The same probe, weighted to the rate at which the feature fires in the corpus.",
+    "probe.auroc": "The same probe: the chance that a firing excerpt is ranked above a silent one.",
 }
 
 
@@ -39,12 +48,19 @@ def definitions(report: Report) -> tuple[tuple[str, str], ...]:
         "prevalence": percent(settings.prevalence),
         "chance": chance(report),
         "retrieved": settings.retrieved,
+        "contexts": plural(loss_contexts(report), "context"),
     }
     metrics = dict.fromkeys(metric for metric, _ in report.metrics)
     return tuple(
         (metric, DEFINITIONS[metric].format(**filled) if metric in DEFINITIONS else derived(metric))
         for metric in metrics
     )
+
+
+def loss_contexts(report: Report) -> int:
+    """How many contexts the losses are sums over; 0 where there is no loss."""
+    found = [report.estimate(name, "loss_rise") for name in report.everyone]
+    return max((item.n for item in found if item and item.scored), default=0)
 
 
 def chance(report: Report) -> str:
@@ -107,10 +123,20 @@ def limits(report: Report) -> tuple[Sentence, ...]:
         *(sight(report) if report.arms else ()),
         *score_documents(report),
     ]
-    if len(report.names) > 1:
+    if n_contexts := loss_contexts(report):
+        found.append(f"The intervals of loss recovered and loss rise are over {plural(n_contexts, 'context')}.")
+    compared = ["between two sizes"] if len(report.names) > 1 else []
+    compared += ["between a dictionary and its control"] if report.controls else []
+    if compared:
         found.append(
-            "The difference between two sizes treats their features as independent samples; its interval adds the two "
-            "margins in squares."
+            f"A difference {' or '.join(compared)} treats their features as independent samples; its interval adds the "
+            "two margins in squares."
+        )
+    if report.controls:
+        found.append(
+            "Controls are dictionaries that learned nothing, put through the same pipeline: what one reaches as well "
+            "says nothing about what was learned. One with permuted decoder rows fires where its original does: only "
+            "explained variance and loss can tell them apart. One on shuffled weights takes its loss from that subject."
         )
     if "shuffled" in texts(report.dictionaries, "control"):
         found.append(

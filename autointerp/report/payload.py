@@ -126,7 +126,7 @@ def index_content(
     """Columns of the feature browser, and the words that every block refers to."""
     frame = report.features
     dictionaries, selections = Vocabulary(), Vocabulary()
-    dictionaries.indices(report.names)
+    dictionaries.indices(report.everyone)
     features = [int(x) for x in frame["feature"].tolist()]
     names = texts(frame, "dictionary")
     columns = {
@@ -157,7 +157,8 @@ def index_content(
 
 
 def dictionary_facts(report: Report, name: str) -> dict[str, Any]:
-    return {"name": name, "width": report.notes[name].width if name in report.notes else None}
+    note = report.notes.get(name)
+    return {"name": name, "width": note.width if note else None, "mark": note.mark if note else ""}
 
 
 def listed_metrics(report: Report) -> list[str]:

@@ -6,17 +6,18 @@ otherwise: an interval around 0 is no proof of equality.
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
 from autointerp.llm.lineage import normal_form
-from autointerp.report.data import PADDING, Arm, Estimate, Report, flags, numbers, texts
-from autointerp.report.wording import count, decimal, interval, listing, percent, plural, signed
+from autointerp.report.data import Arm, Estimate, Report, flags, numbers, texts
+from autointerp.report.wording import count, decimal, interval, listing, masks, percent, plural, signed
 
 Sign = Literal["above", "below", "undecided", "unscored"]
 FEW = 30  # below this many features a bootstrap interval is too narrow
+SAME_FIRINGS = "decoder rows permuted"  # a control that fires where its original does, so that detection has to agree
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +188,53 @@ def floor_clauses(report: Report, arm: Arm) -> Iterator[str]:
             yield f"{verb} " + listing([f"{told(estimate)} in {name}" for name, estimate in pairs])
 
 
+def over_controls(report: Report) -> Sentence | None:
+    """Do explanations of a dictionary predict firing better than those of its controls? None without controls."""
+    found = [sentence for name in report.names if (sentence := over_controls_of(report, name))]
+    return together(found) if found else None
+
+
+def over_controls_of(report: Report, name: str) -> Sentence | None:
+    """A control that is as good or better stands there strongly, except where it cannot but be as good."""
+    groups = gains_over_controls(report, name)
+    words = {
+        "above": "better than",
+        "undecided": "not measurably better than",
+        "below": "worse than",
+        "agrees": "not measurably better than",
+    }
+    parts: list[str | tuple[str]] = []
+    for key, verdict in words.items():
+        if pairs := groups[key]:
+            lead = f"{verdict} those of its control{'s' if len(pairs) > 1 else ''}"
+            parts += ["; "] if parts else []
+            parts.append(lead if key in ("above", "agrees") else (lead,))
+            parts.append(" " + listing([f"{control} ({told(gain)})" for control, gain in pairs]))
+    if not parts:
+        return None
+    end = ", where firing is the same by construction." if groups["agrees"] else "."
+    grades = tuple(gain.grade for pairs in groups.values() for _, gain in pairs)
+    return say(f"Explanations of {name} predict firing ", *parts, end, grades=grades)
+
+
+def gains_over_controls(report: Report, name: str) -> dict[str, list[tuple[str, Estimate]]]:
+    """By how much the detection of a dictionary exceeds that of each of its controls, by sign.
+
+    "agrees" holds the controls that fire where the dictionary does, so that no difference is to be expected.
+    """
+    arm = report.headline
+    own = report.estimate(name, "detection.ap", arm) if arm else None
+    groups: dict[str, list[tuple[str, Estimate]]] = {"above": [], "undecided": [], "below": [], "agrees": []}
+    for control in report.controls:
+        note, theirs = report.notes[control], report.estimate(control, "detection.ap", arm)
+        if note.like == name and own and theirs and own.scored and theirs.scored:
+            gain = difference(own, theirs)
+            verdict = sign(gain)
+            expected = verdict == "undecided" and note.control == SAME_FIRINGS
+            groups["agrees" if expected else verdict].append((control, gain))
+    return groups
+
+
 def circular_approvals(report: Report) -> tuple[Sentence, ...]:
     """What a circular arm makes of shuffled explanations, one sentence per arm of grade D or E."""
     return tuple(circular_approval(report, arm) for arm in report.arms if arm.grade in "DE")
@@ -249,7 +297,7 @@ def spread(values: list[float]) -> str:
 def selection(report: Report) -> str:
     """How many features, and who chose them."""
     sizes = sorted(set(report.evaluated.values())) or [0]
-    each = " each" if len(report.names) > 1 and len(sizes) == 1 else ""
+    each = " each" if len(report.everyone) > 1 and len(sizes) == 1 else ""
     total = sum(report.evaluated.values())
     features = (
         f"{plural(sizes[-1], 'feature')}{each}"
@@ -276,7 +324,7 @@ def dead_note(report: Report) -> str:
 
 def unscored_note(report: Report) -> str:
     """Why features have no primary score, over the arms of the table; other reasons stand in a table below."""
-    missing = unscored_reasons(report)
+    missing = unscored_reasons(report, report.everyone)
     if missing:
         return "Unscored: " + ", ".join(f"{count(number)} {reason}" for reason, number in missing) + "."
     others = sum(numbers(report.unscored, "count"))
@@ -285,14 +333,14 @@ def unscored_note(report: Report) -> str:
     return "Nothing was left unscored."
 
 
-def unscored_reasons(report: Report, arm: Arm | None = None) -> list[tuple[str, int]]:
+def unscored_reasons(report: Report, dictionaries: Sequence[str], arm: Arm | None = None) -> list[tuple[str, int]]:
     """Why features have no primary score, under one arm or under all, the most frequent reason first."""
-    names = ("metric", "control", "explainer", "scorer", "unscored_reason")
+    names = ("dictionary", "metric", "control", "explainer", "scorer", "unscored_reason")
     rows = zip(*(texts(report.scores, name) for name in names), numbers(report.scores, "value"), strict=True)
     missing = Counter(
         reason or "no reason given"
-        for metric, control, explainer, scorer, reason, value in rows
-        if metric == "detection.ap" and control == "none" and math.isnan(value)
+        for name, metric, control, explainer, scorer, reason, value in rows
+        if name in dictionaries and metric == "detection.ap" and control == "none" and math.isnan(value)
         if arm is None or (explainer, scorer) == (arm.explainer, arm.scorer)
     )
     return sorted(missing.items(), key=lambda item: (-item[1], item[0]))
@@ -304,7 +352,7 @@ def unscored_reasons(report: Report, arm: Arm | None = None) -> list[tuple[str, 
 def distrust(report: Report) -> tuple[Sentence, ...]:
     """What a careful reader would find against this run, said first by the report itself."""
     checks = (
-        circular_arms, unknown_lineage, renamed_models, one_judge, plain_words, below_shuffled,
+        circular_arms, unknown_lineage, renamed_models, one_judge, unbeaten_controls, plain_words, below_shuffled,
         falling_sensitivity, flat_sensitivity, rare_positives, many_unscored, few_features, hand_picked,
         poor_reconstruction, still_dead, masked,
     )  # fmt: skip
@@ -356,6 +404,29 @@ def one_judge(report: Report) -> Sentence | None:
         ("One judge",),
         f": {judge} alone stands behind every number of grade {grades} on this page. No human rating has entered.",
     )
+
+
+def unbeaten_controls(report: Report) -> Sentence | None:
+    found: dict[str, list[str]] = {"undecided": [], "below": []}
+    for name in report.names:
+        groups = gains_over_controls(report, name)
+        for key, clauses in found.items():
+            if groups[key]:
+                clauses.append(f"{listing([control for control, _ in groups[key]])} beside {name}")
+    if not report.headline or not any(found.values()):
+        return None
+    grades = (report.headline.grade,)
+    better = say(
+        ("Explanations of a control do better",),
+        f" ({'; '.join(found['below'])}): these scores say nothing about what was learned.",
+        grades=grades,
+    )
+    neither = say(
+        ("Explanations of a control are not measurably worse",),
+        f" ({'; '.join(found['undecided'])}): by these scores, what was learned cannot be told from what was not.",
+        grades=grades,
+    )
+    return together([better if found["below"] else None, neither if found["undecided"] else None])
 
 
 def plain_words(report: Report) -> Sentence | None:
@@ -446,7 +517,7 @@ def many_unscored(report: Report) -> Sentence | None:
     missing, asked = sum(item.unscored for item in found if item), sum(item.asked for item in found if item)
     if not missing or not arm:
         return None
-    reasons = unscored_reasons(report, arm)
+    reasons = unscored_reasons(report, report.names, arm)
     why = f" (most often: {reasons[0][0]})" if reasons else ""
     warning = ": the means are of those that could be." if missing > asked / 10 else "."
     lead = f"{count(missing)} of {plural(asked, 'feature')} could not be scored"
@@ -454,15 +525,18 @@ def many_unscored(report: Report) -> Sentence | None:
 
 
 def few_features(report: Report) -> Sentence | None:
-    small = {name: n for name, n in report.evaluated.items() if n < FEW}
+    small: dict[int, list[str]] = {}
+    for name, n in report.evaluated.items():
+        if n < FEW:
+            small.setdefault(n, []).append(name)
     arms = [arm for arm in report.arms if arm.n_features < FEW]
-    clauses = [f"{plural(n, 'feature')} of {name}" for name, n in small.items()]
+    clauses = [f"{plural(n, 'feature')} of {listing(names)}" for n, names in small.items()]
     clauses += [
         f"{plural(arm.n_features, 'feature')} for {arm.explainer} judged by {arm.scorer}" for arm in arms if not small
     ]
     if not clauses:
         return None
-    return say(("Few features",), f": {listing(clauses)}. Bootstrap intervals of so few are too narrow.")
+    return say(("Few features",), f": {'; '.join(clauses)}. Bootstrap intervals of so few are too narrow.")
 
 
 def hand_picked(report: Report) -> Sentence | None:
@@ -501,12 +575,12 @@ def still_dead(report: Report) -> Sentence | None:
 
 def masked(report: Report) -> Sentence | None:
     """Positions that were left out are a part of the subject about which the page is silent."""
-    masks = {reason: n for reason, n in report.counts.masked.items() if n and reason != PADDING}
-    total = sum(masks.values())
+    found = masks(report.counts)
+    total = sum(found.values())
     everything = total + report.counts.positions
     if not everything or total / everything < 0.05:
         return None
-    reasons = [f"{count(number)} {reason}" for reason, number in masks.items()]
+    reasons = [f"{count(number)} {reason}" for reason, number in found.items()]
     return say(
         (f"{percent(total / everything)} of positions are masked",),
         f" ({listing(reasons)}): nothing here is about them.",

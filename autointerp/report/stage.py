@@ -52,6 +52,7 @@ FEATURES = [
     "circularity",
 ]
 COSTS = ["role", "provider", "model", "requests", "cached", "input_tokens", "output_tokens", "price_usd", "seconds"]
+WHOLE = ("explained_variance", "loss_recovered", "loss_rise")  # metrics of a dictionary that can be without a value
 SHOWN_FIRING, SHOWN_SILENT = 3, 2  # excerpts on a feature page, per interval and per kind of silence
 ROLES = ["role", "requested", "resolved", "provider", "developer", "family", "generation", "known"]
 
@@ -90,7 +91,8 @@ def gather(job: Job) -> Report:
     figures, conventions = {}, {}
     for name in cfg.dictionaries:
         figures[name], conventions[name] = load_figures(job, name)
-    order = sorted(cfg.dictionaries, key=lambda name: figures[name].width)
+    # Controls stand after the dictionaries that learned something.
+    order = sorted(cfg.dictionaries, key=lambda name: (cfg.dictionaries[name].control is not None, figures[name].width))
     roles = Roles(cfg, explanations, records["score"].facts["resolved"])
     features = feature_table(cfg, order, evidence, explanations, scores, roles)
     counts, masked = records["collect"].facts["counts"], records["collect"].facts["masked"]
@@ -100,15 +102,14 @@ def gather(job: Job) -> Report:
         n_features = len(own.drop_duplicates(["dictionary", "feature"]))
         if n_features:
             arms.append(Arm(explainer, scorer, grade, n_features))
-    missing = scores[scores["unscored_reason"] != ""]
-    unscored = missing.groupby(["unscored_reason", "metric"], sort=True).size().rename("count").reset_index()
+    dictionaries = measure.summarise(scores, figures, order, cfg.seed, cfg.score.resamples)
     usage = [u for stage in ("explain", "score") for u in records[stage].facts.get("usage", [])]
     return Report(
         name=cfg.name,
         generated=f"{datetime.fromisoformat(records['score'].finished):%d %b %Y %H:%M} UTC",
         version=assets.version(),
         subject=roles.subject.model if roles.subject.known else cfg.subject.model,
-        hooks=tuple(sorted({conventions[name]["hook"] for name in order})),
+        hooks=tuple(sorted({conventions[name]["hook"] for name in order if not cfg.dictionaries[name].control})),
         seed=cfg.seed,
         command=f"autointerp run {job.directory / 'run.toml'}",
         counts=Counts(
@@ -124,14 +125,14 @@ def gather(job: Job) -> Report:
         settings=Settings(
             cfg.score.prevalence, cfg.score.retrieved, cfg.score.resamples, cfg.circularity.worst, cfg.circularity.allow
         ),
-        dictionaries=measure.summarise(scores, figures, order, cfg.seed, cfg.score.resamples),
+        dictionaries=dictionaries,
         features=features,
         scores=scores,
         roles=role_table(roles),
         costs=pd.DataFrame(usage, columns=COSTS),
         arms=tuple(arms),
         notes={name: DictionaryNote(figures[name].width, figures[name].dead, conventions[name]) for name in order},
-        unscored=unscored.rename(columns={"unscored_reason": "reason"}),
+        unscored=unscored_table(scores, dictionaries, figures),
         evidence=passages(order, evidence, cfg.evidence.bins),
         config=config.dump(cfg),
     )
@@ -177,6 +178,25 @@ def feature_table(
                     row[metric] = values.get((name, feature, explainer, scorer, metric), anchored)
                 rows.append(row)
     return pd.DataFrame(rows, columns=[*FEATURES, *metrics])
+
+
+def unscored_table(
+    scores: pd.DataFrame, dictionaries: pd.DataFrame, figures: dict[str, measure.Figures]
+) -> pd.DataFrame:
+    """How many numbers are missing, by reason and metric: numbers of features and of whole dictionaries."""
+    missing = scores.loc[scores["unscored_reason"] != "", ["unscored_reason", "metric"]]
+    missing = missing.rename(columns={"unscored_reason": "reason"})
+    collected = dictionaries[dictionaries["metric"].isin(WHOLE) & dictionaries["value"].isna()]
+    whole = [(why_unscored(figures[name]), metric) for name, metric in collected[["dictionary", "metric"]].to_numpy()]
+    everything = pd.concat([missing, pd.DataFrame(whole, columns=["reason", "metric"])])
+    return everything.groupby(["reason", "metric"], sort=True).size().rename("count").reset_index()
+
+
+def why_unscored(figures: measure.Figures) -> str:
+    """Why a whole dictionary has no explained variance or no loss."""
+    if np.isnan(figures.explained_variance):
+        return "no reconstruction of what is read: a transcoder writes elsewhere"
+    return "its losses give no finite number" if figures.losses else "the subject's loss was not measured"
 
 
 def role_table(roles: Roles) -> pd.DataFrame:

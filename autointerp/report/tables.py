@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from autointerp.llm.lineage import normal_form
-from autointerp.report.data import GRADES, PADDING, Arm, Estimate, Report, flags, numbers, texts
+from autointerp.report.data import GRADES, Arm, Estimate, Report, flags, numbers, texts
 from autointerp.report.plots import Strip, strip
-from autointerp.report.wording import count, decimal, model_name, money
+from autointerp.report.wording import count, decimal, masks, model_name, money
 
 PRIMARY = "detection.ap"
 GAIN = "detection.ap.minus_shuffled"
@@ -100,7 +100,7 @@ def main_table(report: Report) -> tuple[MainRow, ...]:
     arms: list[Arm | None] = [arm for arm in sorted(report.arms, key=lambda arm: arm.grade) if report.has(PRIMARY, arm)]
     arms = arms or [report.headline]
     rows = []
-    for name in report.names:
+    for name in report.everyone:
         note = report.notes[name]
         # An arm may take in some of the dictionaries only.
         asked = [arm for arm in arms if report.estimate(name, PRIMARY, arm) is not None] or arms[:1]
@@ -143,7 +143,7 @@ def anchor_table(report: Report) -> Grid:
     known = ("dead_share", "dead_bound_documents", "dead_bound_tokens", *OWN_COLUMN)
     metrics = tuple(metric for metric, armed in report.metrics if not armed and metric not in known)
     return Grid(
-        metrics, tuple((name, None, row(report, name, metrics, None)) for name in report.names) if metrics else ()
+        metrics, tuple((name, None, row(report, name, metrics, None)) for name in report.everyone) if metrics else ()
     )
 
 
@@ -156,7 +156,7 @@ def other_table(report: Report) -> Grid:
     )
     rows = [
         (name, arm, row(report, name, metrics, arm))
-        for name in report.names
+        for name in report.everyone
         for arm in sorted(report.arms, key=lambda arm: arm.grade)
     ]
     return Grid(metrics, tuple(item for item in rows if any(cell.estimate for cell in item[2])) if metrics else ())
@@ -202,7 +202,7 @@ def facts(report: Report) -> tuple[tuple[str, str], ...]:
         ("contexts", count(counts.contexts)),
         ("tokens read", count(counts.tokens)),
         ("positions kept", count(counts.positions)),
-        *((f"masked: {reason}", count(number)) for reason, number in counts.masked.items() if reason != PADDING),
+        *((f"masked: {reason}", count(number)) for reason, number in masks(counts).items()),
         ("short tails dropped", count(counts.dropped_tails)),
         ("training documents excluded", count(counts.excluded_documents)),
         *((f"alive features evaluated: {name}", count(number)) for name, number in report.evaluated.items()),

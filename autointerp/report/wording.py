@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from autointerp.report.data import Estimate
+from autointerp.report.data import PADDING, Counts, Estimate
 
 # Embeddings, overrides and isolates turn around what follows them, beyond their own text.
 TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
@@ -57,6 +57,19 @@ def plural(n: float, noun: str) -> str:
     return f"{count(n)} {noun}" + ("" if n == 1 else "s")
 
 
+MASKED = {
+    "first": "at the first position",
+    "special": "on special tokens",
+    "norm": "above the norm limit",
+    "not finite": "with NaN or infinity",
+}
+
+
+def masks(counts: Counts) -> dict[str, int]:
+    """How many positions were left out, by reason in words; padding is no position, and a reason never met is none."""
+    return {MASKED.get(reason, reason): n for reason, n in counts.masked.items() if n and reason != PADDING}
+
+
 def model_name(identifier: str) -> str:
     """The part of a model id, path or package path that a reader recognises."""
     return identifier.rstrip("/").rsplit("/", 1)[-1] or identifier
@@ -71,6 +84,7 @@ LABELS = {
     "sensitivity.retrieval": "retrieval sensitivity",
     "sensitivity.retrieval_base": "base rate of firing",
     "sensitivity.retrieval_strong": "retrieval, ≥ 10% of maximum",
+    "loss_rise": "loss rise, nats a token",
     "lexical_floor.ap_corpus": "floor at the corpus rate",
     "lexical_floor.auroc": "floor, AUROC",
     "probe.ap_corpus": "probe at the corpus rate",

@@ -139,6 +139,7 @@
     const name = element("td", { class: "feature" },
       element("a", { href: link(row.dictionary, row.feature) }, element("bdi", {}, `${row.dictionary}/${row.feature}`)));
     if (row.selection === "hand-picked") name.append(" ", element("span", { class: "flag" }, "hand-picked"));
+    if (factsOf(row).mark) name.append(" ", element("span", { class: "flag" }, "control"));
     const text = element("td", { class: "text" });
     if (row.text) text.append(element("bdi", {}, row.text));
     else text.append(element("span", { class: "none" }, row.dead ? "" : "no explanation"));
@@ -200,8 +201,10 @@
     return bar;
   }
 
+  const factsOf = (row) => state.index.dictionaries.find((item) => item.name === row.dictionary);
+
   function heading(row) {
-    const facts = state.index.dictionaries.find((item) => item.name === row.dictionary);
+    const facts = factsOf(row);
     const title = element("div", { class: "title" }, element("h1", { tabindex: "-1" }, `Feature ${row.feature}`),
       element("p", { class: "subtitle" }, `of ${count(facts.width)}, `, element("bdi", {}, row.dictionary)));
     if (row.selection === "hand-picked") title.append(element("span", { class: "flag" }, "hand-picked"));
@@ -209,7 +212,8 @@
     const said = row.dead
       ? `never fired in ${count(state.index.documents)} documents`
       : `fires on ${percent(row.density)} of positions (${count(row.fired)}) · max ${compact(row.max)}`;
-    return [title, element("p", { class: "meta" }, row.selection === "hand-picked" ? said : `${said} · `,
+    const mark = facts.mark ? [element("p", { class: "note" }, element("bdi", {}, facts.mark))] : [];
+    return [title, ...mark, element("p", { class: "meta" }, row.selection === "hand-picked" ? said : `${said} · `,
       row.selection === "hand-picked" ? null : element("bdi", {}, row.selection))];
   }
 

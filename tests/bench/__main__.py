@@ -1,24 +1,34 @@
 """`make bench`: what the stages cost, as ratios within one run where possible. Machines differ; ratios less so."""
 
+import resource
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from autointerp import config as configuration
 from autointerp.assets import datasets
-from autointerp.collect import collector
+from autointerp.collect import stage as collect
+from autointerp.collect.prepare import prepare, read_contexts
 from autointerp.collect.sketch import Sketch
-from autointerp.corpus import text as corpus
 from autointerp.evidence import stage as evidence
+from autointerp.evidence.replay import Replay
 from autointerp.job import Job
 from autointerp.llm.ledger import Ledger
 from autointerp.llm.protocol import Reply, Request, key
 from autointerp.store import RunDirectory
+from autointerp.subjects.positions import PositionRule
+from tests.bench import memory
+from tests.dictionaries import formats
 
 ROUNDS = 3
+ACTIVE, LENGTH, CONTEXTS_AT_ONCE = 32, 128, 16
+WIDTHS = (16_384, 131_072, 1_048_576)
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -31,51 +41,88 @@ def seconds(work: Callable[[], object]) -> float:
     return min(found)
 
 
-def folding() -> None:
-    """Nonzeros per second into the sketch, width 16,384, 32 active, 262,144 tokens in batches of 16 x 128."""
-    n, length, active, width = 16, 128, 32, 16_384
+def folding(width: int) -> None:
+    """Nonzeros per second into a sketch: 262,144 positions with 32 active features each, 2,048 positions at a time.
+
+    The features' frequencies fall off as in a trained dictionary; 16,384 of them are tracked, as by default.
+    """
+    shape = (CONTEXTS_AT_ONCE, LENGTH, ACTIVE)
     generator = torch.Generator().manual_seed(0)
     batches = []
     for b in range(128):
-        context = (torch.arange(n) + b * n)[:, None, None].expand(n, length, active).reshape(-1)
-        position = torch.arange(length)[None, :, None].expand(n, length, active).reshape(-1)
+        context = (torch.arange(CONTEXTS_AT_ONCE) + b * CONTEXTS_AT_ONCE)[:, None, None].expand(shape).reshape(-1)
+        position = torch.arange(LENGTH)[None, :, None].expand(shape).reshape(-1)
         feature = (torch.rand(len(context), generator=generator) ** 2 * width).long()
         activation = torch.rand(len(context), generator=generator) * 5 + 0.01
         batches.append((context, position, feature, activation, (context % 2).to(torch.int8)))
+    sketches: list[Sketch] = []
 
     def fold() -> None:
-        sketch = Sketch(width)
+        sketches[:] = [Sketch(width, tracked=torch.randperm(width, generator=generator)[:16_384])]
         for batch in batches:
-            sketch.update(*batch)
-        sketch.reservoir("strongest", 0)
+            sketches[0].update(*batch)
 
+    fold()  # compiles, or reads what was compiled
     total = sum(len(batch[0]) for batch in batches)
-    print(f"sketch: {total / seconds(fold) / 1e6:.2f} M nonzeros/s")
+    rate = total / seconds(fold) / 1e6
+    size = sum(tensor.nbytes for tensor in sketches[0].state().values()) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"sketch: {rate:.2f} M nonzeros/s at width {width:,}; the sketch holds {size:,.0f} MiB (peak {peak:,.0f})")
 
 
 def collecting() -> None:
-    """The whole collect loop against a bare forward to the hook and encode: demo subject, 64 contexts."""
-    settings = configuration.load("demo-text", ("corpus.contexts=64", "evidence.features=50"))
+    """The whole collect loop against a bare forward to the hook and encode of the same positions: demo subject."""
+    overrides = ("corpus.contexts=64", "evidence.features=50", "collect.loss_contexts=0", "collect.cache_gb=0")
+    settings = configuration.load("demo-text", overrides)
     with tempfile.TemporaryDirectory() as folder:
         job = Job(settings, RunDirectory(Path(folder)))
-        contexts = corpus.build(settings.corpus, job.subject, settings.seed).contexts
-        hook = next(iter(job.hooks.values()))
+        prepared = prepare(job)
+        contexts = list(read_contexts(Path(folder) / "collect" / "contexts.parquet", prepared.shards))
+        site = next(iter(job.sites.values()))
         dictionaries = list(job.dictionaries.values())
+        rule = PositionRule(settings.positions, job.subject, prepared.limits)
 
         def bare() -> None:
             for start in range(0, len(contexts), settings.collect.batch_size):
                 batch = [c.tokens for c in contexts[start : start + settings.collect.batch_size]]
-                x = job.subject.hidden(batch, settings.corpus.context_length, [hook])[hook].flatten(0, 1)
+                hidden = job.hidden(batch, [site])[site]
+                x = hidden[rule.mask(batch, hidden, str(site))]
                 for dictionary in dictionaries:
                     dictionary.encode_sparse(x)
 
-        whole, floor = seconds(lambda: collector.run(job)), seconds(bare)
-        print(f"collect: {whole / floor:.2f}x of a bare forward and encode ({whole:.1f} s and {floor:.1f} s)")
-        inputs = collector.inputs(job)
-        outputs, facts = collector.run(job)
-        job.directory.record("collect", inputs, outputs, facts)
-        spent = seconds(lambda: evidence.run(job))
-        print(f"evidence: {spent / (50 * len(dictionaries)) * 1000:.1f} ms a feature, replay's encode included")
+        def whole() -> None:
+            for part in (Path(folder) / "collect" / "parts").glob("*"):
+                part.unlink()
+            collect.run(job)
+
+        spent, floor = seconds(whole), seconds(bare)
+        print(f"collect: {spent / floor:.2f}x of a bare forward and encode ({spent:.1f} s and {floor:.1f} s)")
+        job.directory.record("collect", collect.inputs(job), *collect.run(job))
+        started = time.perf_counter()
+        with stopwatch(Replay, "firings") as replaying:
+            evidence.run(job)
+        spent = time.perf_counter() - started
+        n = 50 * len(dictionaries)
+        print(f"evidence: {(spent - sum(replaying)) / n * 1000:.1f} ms a feature, {spent / n * 1000:.1f} with replay")
+
+
+@contextmanager
+def stopwatch(owner: type, name: str) -> Iterator[list[float]]:
+    """The seconds of every call of a method while it lasts."""
+    found: list[float] = []
+    method = getattr(owner, name)
+
+    def timed(*arguments: object) -> object:
+        started = time.perf_counter()
+        result = method(*arguments)
+        found.append(time.perf_counter() - started)
+        return result
+
+    setattr(owner, name, timed)
+    try:
+        yield found
+    finally:
+        setattr(owner, name, method)
 
 
 def repeating() -> None:
@@ -92,6 +139,10 @@ def repeating() -> None:
 
 if __name__ == "__main__":
     print(f"torch threads: {torch.get_num_threads()}, demo data in {datasets().name}/")
-    folding()
+    for width in WIDTHS:
+        folding(width)
     repeating()
     collecting()
+    memory.main()
+    print(formats.table())
+    subprocess.run([sys.executable, "-m", "tests.bench.peers"], check=True)

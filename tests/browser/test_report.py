@@ -12,7 +12,7 @@ from playwright.sync_api import Page as Tab
 from autointerp.report.html import render
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "report"))
-from builders import HOSTILE, build, hostile
+from builders import HOSTILE, build, hostile, with_control
 
 pytestmark = pytest.mark.browser
 CHROMIUM = Path("/usr/bin/chromium")
@@ -53,7 +53,11 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("report")
-    made = {"plain": build(features=60), "hostile": hostile()}
+    made = {
+        "plain": build(features=60),
+        "hostile": hostile(),
+        "controls": with_control(build(), "pca", "demo-512", 0.66),
+    }
     for name, report in made.items():
         (folder / f"{name}.html").write_text(render(report), "utf-8")
     return {name: (folder / f"{name}.html").as_uri() for name in made}
@@ -84,6 +88,11 @@ def plain(browser: Browser, pages: dict[str, str]) -> Iterator[Opened]:
 
 
 @pytest.fixture
+def controlled(browser: Browser, pages: dict[str, str]) -> Iterator[Opened]:
+    yield from opened(browser, pages["controls"])
+
+
+@pytest.fixture
 def nasty(browser: Browser, pages: dict[str, str]) -> Iterator[Opened]:
     yield from opened(browser, pages["hostile"])
 
@@ -101,6 +110,36 @@ def test_nothing_is_wider_than_a_phone(plain: Opened) -> None:
     for fragment in ("", "#feature=demo-256/7"):
         plain.go(fragment)
         assert plain.tab.evaluate("() => document.documentElement.scrollWidth") <= 390
+
+
+def test_a_control_is_marked_in_the_table_the_list_and_on_its_features(controlled: Opened) -> None:
+    mark = "control: random directions, held against demo-512"
+    controlled.go()
+    row = "[data-dictionary=pca] th"
+    assert [line.strip() for line in controlled.tab.locator(row).inner_text().splitlines()][:2] == [
+        "pca",
+        "512 features",
+    ]
+    assert mark in controlled.tab.locator(row).inner_text()
+    sentence = controlled.tab.locator("header").get_by_text("not measurably better than those of its control")
+    box = sentence.bounding_box()
+    assert box is not None and box["y"] + box["height"] < 900  # the first screen
+    controlled.tab.select_option("#by-dictionary", "pca")
+    assert all(row.split("\t")[0].strip().endswith("control") for row in controlled.rows())
+    controlled.tab.select_option("#by-dictionary", "demo-512")
+    assert not any("control" in row for row in controlled.rows())
+    controlled.go("#feature=pca/1")
+    assert mark in controlled.tab.inner_text("#feature")
+    controlled.go("#feature=demo-512/1")
+    assert "held against" not in controlled.tab.inner_text("#feature")
+
+
+def test_controls_fit_a_screen_and_a_phone(controlled: Opened) -> None:
+    for width in (1240, 390):
+        controlled.tab.set_viewport_size({"width": width, "height": 800})
+        for fragment in ("", "#feature=pca/7"):
+            controlled.go(fragment)
+            assert controlled.tab.evaluate("() => document.documentElement.scrollWidth") <= width
 
 
 def test_search_by_words_and_by_number(plain: Opened) -> None:
@@ -242,3 +281,5 @@ def test_hostile_text_stays_text(nasty: Opened) -> None:
     assert "hand-picked" in text
     assert nasty.tab.locator("img, b:has-text('bold')").count() == 0
     assert nasty.tab.locator("script:not([type])").count() == 1
+    nasty.go("#feature=pca/1")
+    assert f"control: {visible}, held against demo-512" in nasty.tab.inner_text("#feature")

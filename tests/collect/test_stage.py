@@ -163,6 +163,26 @@ def test_what_a_lost_worker_left_out_is_collected_at_the_end(
     assert_same(tmp_path / "planted" / "collect", whole)
 
 
+def test_the_one_who_collects_the_rest_may_be_interrupted_too(
+    config: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shard 0 alone is a worker's part: it must not be taken for the beginning of the local one."""
+    run_shard(config, (), tmp_path, "1/10")
+    with monkeypatch.context() as patch:
+        save = Part.save
+
+        def dying(part: Part, *arguments: Any) -> None:
+            save(part, *arguments)
+            if len(part.shards) == 3:
+                raise KeyboardInterrupt
+
+        patch.setattr(Part, "save", dying)
+        with pytest.raises(KeyboardInterrupt):
+            run(config, out=tmp_path, only="collect")
+    run(config, out=tmp_path, only="collect")
+    assert_same(tmp_path / "planted" / "collect", whole)
+
+
 def test_a_worker_started_again_does_nothing_twice(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -387,9 +407,7 @@ def test_a_cluster_run_that_was_killed_whole_goes_on(planted: Planted, slow: Pat
     assert_same(tmp_path / "planted" / "collect", tmp_path / "alone" / "collect")
 
 
-def test_a_cluster_without_ray_is_a_sentence(
-    planted: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cluster_without_ray_is_a_sentence(planted: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     config = plant.write_config(tmp_path / "planted.toml", settings_of(planted, engine="ray"))
     with pytest.raises(UserError, match="ray is not installed"):

@@ -273,6 +273,98 @@ def test_pairing_removes_what_the_arms_share() -> None:
     assert interval.low > 0.09 and interval.high < 0.11
 
 
+# ---- ratios of sums
+
+
+def slow_ratio(above: list[float], below: list[float], seed: int, resamples: int) -> tuple[float, float]:
+    """Bounds of the ratio: pairs drawn one by one, ratios sorted, the 2.5% and 97.5% places between two of them."""
+    ratios = []
+    for places in np.random.default_rng(seed).integers(len(above), size=(resamples, len(above))).tolist():
+        total = sum(below[i] for i in places)
+        if total:
+            ratios.append(sum(above[i] for i in places) / total)
+    ratios.sort()
+    bounds = []
+    for share in (0.025, 0.975):
+        at, rest = divmod(share * (len(ratios) - 1), 1)
+        low = ratios[int(at)]
+        bounds.append(low + rest * (ratios[min(int(at) + 1, len(ratios) - 1)] - low))
+    return bounds[0], bounds[1]
+
+
+pairs = st.lists(st.tuples(st.integers(-20, 20), st.integers(0, 9)), min_size=2, max_size=12)
+
+
+@settings(deadline=None, max_examples=30)
+@given(pairs, st.integers(0, 99))
+def test_ratio_interval_equals_a_slow_bootstrap(rows: list[tuple[int, int]], seed: int) -> None:
+    above, below = ([float(value) for value in column] for column in zip(*rows, strict=True))
+    assume(sum(below) > 0)
+    interval = stats.ratio_interval(np.array(above), np.array(below), seed, 100)
+    assert interval.value == pytest.approx(sum(above) / sum(below))
+    assert (interval.n, interval.unscored) == (len(rows), 0)
+    assert (interval.low, interval.high) == pytest.approx(slow_ratio(above, below, seed, 100))
+
+
+def test_a_ratio_of_sums_is_not_a_mean_of_ratios() -> None:
+    # (1 + 90) / (10 + 100) = 0.827, where the mean of 1/10 and 90/100 is 0.5.
+    interval = stats.ratio_interval(np.array([1.0, 90]), np.array([10.0, 100]), seed=0)
+    assert interval.value == pytest.approx(91 / 110)
+    # Of four equally likely draws (1, 1), (1, 2), (2, 1), (2, 2) the extremes come up a quarter of the time each.
+    assert (interval.low, interval.high) == pytest.approx((0.1, 0.9))
+
+
+def test_ratio_interval_is_seeded_and_pairs_stay_together() -> None:
+    rng = np.random.default_rng(0)
+    below = rng.uniform(1, 9, 40)
+    constant = stats.ratio_interval(3 * below, below, seed=1)
+    assert (constant.value, constant.low, constant.high) == pytest.approx((3, 3, 3))
+    above = below + rng.normal(size=40)
+    first = stats.ratio_interval(above, below, seed=1)
+    assert first == stats.ratio_interval(above, below, seed=1) != stats.ratio_interval(above, below, seed=2)
+    assert first.low < first.value < first.high
+
+
+@pytest.mark.parametrize(
+    ("above", "below", "value", "unscored"),
+    [
+        ([], [], nan, 1),
+        ([3], [4], 0.75, 0),
+        ([3], [0], nan, 1),
+        ([0], [0], nan, 1),
+        ([3, 4], [0, 0], nan, 1),
+        ([3, 4], [2, -2], nan, 1),
+        ([3, nan], [1, 1], nan, 1),
+        ([3, 3], [1, nan], nan, 1),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_a_ratio_that_cannot_be_computed_is_nan_and_counted(
+    above: list[float], below: list[float], value: float, unscored: int
+) -> None:
+    interval = stats.ratio_interval(np.array(above), np.array(below), seed=0)
+    np.testing.assert_equal(interval.value, value)
+    assert isnan(interval.low) and isnan(interval.high)
+    assert (interval.n, interval.unscored) == (len(above), unscored)
+
+
+@pytest.mark.filterwarnings("error")
+def test_resamples_without_a_denominator_are_left_out_of_the_bounds() -> None:
+    # A quarter of the draws hold only the pair (5, 0); the others give (1 + 1) / (1 + 1) and (5 + 1) / 1.
+    interval = stats.ratio_interval(np.array([1.0, 5]), np.array([1.0, 0]), seed=0)
+    assert (interval.value, interval.low, interval.high) == (6, 1, 6)
+
+
+def test_ratio_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    covered = []
+    for seed in range(200):
+        below = rng.uniform(1, 3, 60)
+        interval = stats.ratio_interval(2 * below + rng.normal(size=60), below, seed, 400)
+        covered.append(interval.low <= 2 <= interval.high)
+    assert 0.88 <= np.mean(covered) <= 0.99  # 0.95 - 3 * sqrt(0.95 * 0.05 / 200) = 0.904, and a little narrow
+
+
 # ---- shares
 
 

@@ -101,6 +101,8 @@ def dictionary_rows(name: str, width: int, arms: Sequence[Arm], documents: int =
         number(name, width, "dead_bound_tokens", 3 / 65536),
         number(name, width, "l0", 31.6 + size, 0.4),
         number(name, width, "explained_variance", 0.67 + 0.04 * size, 0.003),
+        number(name, width, "loss_recovered", 0.91 + 0.01 * size, 0.02, n=32),
+        number(name, width, "loss_rise", 0.34 - 0.05 * size, 0.06, n=32),
         number(name, width, "lexical_floor.ap", 0.55 + 0.01 * size, 0.03),
         number(name, width, "probe.ap", 0.82 + 0.01 * size, 0.02),
     ]
@@ -404,9 +406,26 @@ def changed(
     return dataclasses.replace(report, dictionaries=frame)
 
 
+def with_control(
+    report: Report, name: str, like: str, detection: float = 0.4, what: str = "random directions"
+) -> Report:
+    """The same report with a control, which has all the rows of `like` but its own detection under LEXICAL."""
+    frames = {}
+    for kind in ("dictionaries", "features", "scores"):
+        frame = getattr(report, kind)
+        frames[kind] = pd.concat([frame, frame[frame["dictionary"] == like].assign(dictionary=name)], ignore_index=True)
+    note = dataclasses.replace(report.notes[like], convention={"hook": "model.layers.15", "control": what})
+    note.convention["held against"] = like
+    evidence = {(name, feature): item for (other, feature), item in report.evidence.items() if other == like}
+    made = dataclasses.replace(
+        report, notes={**report.notes, name: note}, evidence={**report.evidence, **evidence}, **frames
+    )
+    return changed(made, "detection.ap", detection, 0.045, name, LEXICAL)
+
+
 def hostile() -> Report:
     """Every place that takes text from outside holds text that wants to be markup."""
-    report = build((256, 512), features=4)
+    report = with_control(build((256, 512), features=4), "pca", "demo-512", what=HOSTILE)
     features, scores, roles, unscored = (
         frame.copy() for frame in (report.features, report.scores, report.roles, report.unscored)
     )
@@ -435,7 +454,9 @@ def hostile() -> Report:
         unscored=unscored,
         settings=dataclasses.replace(report.settings, allow=HOSTILE),
         notes={
-            HOSTILE if name == "demo-256" else name: dataclasses.replace(note, convention={HOSTILE: HOSTILE})
+            HOSTILE if name == "demo-256" else name: dataclasses.replace(
+                note, convention={**note.convention, HOSTILE: HOSTILE}
+            )
             for name, note in report.notes.items()
         },
         evidence={

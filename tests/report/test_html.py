@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from builders import HOSTILE, LEXICAL, NAN, SELF, build, changed, hostile
+from builders import HOSTILE, LEXICAL, NAN, SELF, build, changed, hostile, with_control
 
 from autointerp.report import plots, tables
 from autointerp.report.data import Report
@@ -190,6 +190,78 @@ def test_the_shuffled_control_stands_beside_its_own_arm(page: Page, report: Repo
         assert index["shown"]["detection.ap"]["shuffled"][at] == pytest.approx(own["value"].iloc[0], rel=1e-3)
 
 
+MARK = "control: random directions, held against demo-512"
+
+
+@pytest.fixture(scope="module")
+def controlled() -> Report:
+    """Three sizes, and a control whose name would come first and whose width is the smallest but one."""
+    return with_control(build(), "a", "demo-512", 0.66)
+
+
+def test_controls_stand_after_what_learned_something(controlled: Report) -> None:
+    names = ["demo-256", "demo-512", "demo-1024"]
+    assert list(controlled.names) == names
+    assert list(controlled.everyone) == [*names, "a"]
+    assert list(dict.fromkeys(row.dictionary for row in tables.main_table(controlled))) == [*names, "a"]
+    for grid in (tables.anchor_table(controlled), tables.other_table(controlled)):
+        assert list(dict.fromkeys(name for name, _, _ in grid.rows)) == [*names, "a"]
+    assert list(controlled.evaluated) == [*names, "a"]
+    assert [item["name"] for item in unpack(Page(render(controlled)).blocks["index"])["dictionaries"]] == [*names, "a"]
+
+
+def test_controls_are_in_the_order_of_their_originals() -> None:
+    report = with_control(with_control(build(), "b", "demo-256"), "a", "demo-1024")
+    stray = with_control(report, "0", "demo-512")
+    stray.notes["0"].convention.pop("held against")
+    assert stray.controls == ("b", "a", "0")
+    assert stray.notes["0"].mark == "control: random directions"
+    assert stray.notes["demo-256"].mark == ""
+
+
+def test_a_control_is_marked_as_one(controlled: Report, page: Page) -> None:
+    found = Page(render(controlled))
+    assert "3 dictionaries and 1 control" in found.text
+    main, provenance = found.text.split("Dictionary sizes")[0], found.text.split("as they were read")[1]
+    assert main.count(MARK) == provenance.count(MARK) == 1
+    titles = [item.get("title") for item in found.all("th")]
+    assert titles.count(f"a ({MARK})") == 3  # in the other tables: the word alone, once without arms, once for each
+    marks = {item["name"]: item["mark"] for item in unpack(found.blocks["index"])["dictionaries"]}
+    assert marks == {"demo-256": "", "demo-512": "", "demo-1024": "", "a": MARK}
+    assert "held against" not in page.text
+    assert " and 1 control" not in page.text
+
+
+def test_a_control_is_in_no_plot_over_size(controlled: Report, report: Report) -> None:
+    assert plots.panels(controlled) == plots.panels(report)
+
+
+def test_an_unbeaten_control_stands_on_the_first_screen(controlled: Report) -> None:
+    text = render(controlled)
+    strong = "<strong>not measurably better than those of its control</strong> a (0.00 [−0.06, 0.06])"
+    assert text.index(strong) < text.index("Who says so")
+    assert "<strong>Explanations of a control are not measurably worse</strong>" in text
+
+
+def test_losses_stand_in_the_table_of_anchors(page: Page, report: Report) -> None:
+    assert "0.92 [0.90, 0.94]" in page.text  # 0.91 + 0.01 * (log2(512) - 8), ± 0.02
+    assert "loss rise, nats a token" in page.text
+    found = tables.anchor_table(changed(report, "loss_recovered", NAN, NAN, "demo-512"))
+    at = found.metrics.index("loss_recovered")
+    assert [cells[at].estimate.scored for _, _, cells in found.rows] == [True, False, True]
+
+
+def test_masked_positions_are_told_in_words(report: Report) -> None:
+    masked = {"first": 512, "not finite": 3, "norm": 0, "padding": 7, "something new": 1}
+    counts = dataclasses.replace(report.counts, masked=masked)
+    said = [item for item in tables.facts(dataclasses.replace(report, counts=counts)) if item[0].startswith("masked")]
+    assert said == [
+        ("masked: at the first position", "512"),
+        ("masked: with NaN or infinity", "3"),
+        ("masked: something new", "1"),
+    ]
+
+
 @pytest.mark.parametrize(
     "odd",
     [
@@ -198,6 +270,8 @@ def test_the_shuffled_control_stands_beside_its_own_arm(page: Page, report: Repo
         build(arms=(SELF,)),
         build(features=0),
         changed(build(), "detection.ap", NAN, NAN),
+        with_control(build((1024,), ()), "pca", "demo-1024"),
+        changed(with_control(build(), "pca", "demo-512"), "detection.ap", NAN, NAN),
     ],
 )
 def test_odd_runs_render(odd: Report) -> None:

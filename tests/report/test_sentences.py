@@ -3,8 +3,11 @@
 import dataclasses
 
 import pytest
-from builders import LEXICAL, NAN, SELF, build, changed
+import torch
+from builders import LEXICAL, NAN, SELF, build, changed, with_control
 
+from autointerp.dictionaries import controls
+from autointerp.dictionaries.canonical import Dictionary
 from autointerp.report import methods, sentences
 from autointerp.report.data import HAND_PICKED, Arm, DictionaryNote, Estimate, Report
 from autointerp.report.wording import decimal, interval, listing, percent, signed
@@ -220,6 +223,141 @@ def test_floor_alone_and_absent() -> None:
     assert sentences.floor(changed(build(), "lexical_floor.ap", NAN, NAN)) is None
 
 
+# --- controls
+
+UNBEATEN = "Explanations of a control"
+
+
+def beside(*detections: float, own: float = 0.7) -> Report:
+    """One dictionary that reaches `own` ± 0.045, with a control for each of `detections`, as sure."""
+    report = changed(build((1024,), (LEXICAL,)), "detection.ap", own, 0.045)
+    for i, detection in enumerate(detections):
+        report = with_control(report, f"control-{i}", "demo-1024", detection)
+    return report
+
+
+def test_no_controls_no_sentence() -> None:
+    assert sentences.over_controls(build()) is None
+    assert UNBEATEN not in said(build())
+
+
+@pytest.mark.parametrize(
+    ("detection", "verdict", "strong"),
+    [
+        # margins 0.045 and 0.045: sqrt(2 * 0.045²) = 0.064
+        (0.4, "better than those of its control control-0 (+0.30 [0.24, 0.36])", False),
+        (0.68, "not measurably better than those of its control control-0 (+0.02 [−0.04, 0.08])", True),
+        (0.9, "worse than those of its control control-0 (−0.20 [−0.26, −0.14])", True),
+    ],
+)
+def test_a_control_that_is_as_good_stands_there_strongly(detection: float, verdict: str, strong: bool) -> None:
+    found = sentences.over_controls(beside(detection))
+    assert found is not None
+    assert found.plain == f"Explanations of demo-1024 predict firing {verdict}."
+    assert [text for text, bold in found.parts if bold] == ([verdict.split(" control-0")[0]] if strong else [])
+    assert found.grades == ("B",)
+
+
+def test_several_controls_share_a_sentence() -> None:
+    found = sentences.over_controls(beside(0.4, 0.3, 0.7, 0.9))
+    assert found is not None
+    assert found.plain == (
+        "Explanations of demo-1024 predict firing better than those of its controls control-0 (+0.30 [0.24, 0.36]) and "
+        "control-1 (+0.40 [0.34, 0.46]); not measurably better than those of its control control-2 "
+        "(0.00 [−0.06, 0.06]); worse than those of its control control-3 (−0.20 [−0.26, −0.14])."
+    )
+
+
+def test_each_dictionary_is_held_against_its_own_controls() -> None:
+    report = with_control(with_control(build((256, 1024)), "a", "demo-1024"), "b", "demo-256")
+    found = sentences.over_controls(report)
+    assert found is not None
+    first, second = found.plain.split(". ")
+    assert first.startswith("Explanations of demo-256 predict firing better than those of its control b ")
+    assert second.startswith("Explanations of demo-1024 predict firing better than those of its control a ")
+
+
+def test_a_control_without_a_score_is_left_out() -> None:
+    assert sentences.over_controls(beside(NAN)) is None
+    assert sentences.over_controls(beside(0.4, own=NAN)) is None
+    stray = beside(0.4)
+    stray.notes["control-0"].convention.pop("held against")
+    assert sentences.over_controls(stray) is None
+    frame = beside(0.4).dictionaries
+    unasked = frame[(frame["dictionary"] != "control-0") | (frame["explainer"] == "")]
+    assert sentences.over_controls(dataclasses.replace(beside(0.4), dictionaries=unasked)) is None
+    assert sentences.over_controls(with_control(build((1024,), ()), "a", "demo-1024")) is None
+
+
+def test_a_control_without_an_interval_decides_nothing() -> None:
+    found = sentences.over_controls(changed(beside(0.4), "detection.ap", 0.3, NAN, "control-0", LEXICAL))
+    assert found is not None
+    assert "not measurably better than those of its control control-0 (+0.40 [no interval])" in found.plain
+
+
+def test_the_same_firings_are_no_alarm() -> None:
+    """A permuted decoder fires where its original does: a tie is what has to be, anything else is news."""
+    report = with_control(beside(0.4), "permuted", "demo-1024", 0.7, sentences.SAME_FIRINGS)
+    found = sentences.over_controls(report)
+    assert found is not None
+    assert found.plain.endswith(
+        "; not measurably better than those of its control permuted (0.00 [−0.06, 0.06]), where firing is the same by "
+        "construction."
+    )
+    assert not [text for text, strong in found.parts if strong]
+    assert UNBEATEN not in said(report)
+    worse = with_control(beside(), "permuted", "demo-1024", 0.9, sentences.SAME_FIRINGS)
+    assert f"{UNBEATEN} do better (permuted beside demo-1024)" in said(worse)
+    assert "by construction" not in sentences.over_controls(worse).plain
+
+
+def test_the_same_firings_are_known_by_the_words_of_the_control() -> None:
+    eye = torch.eye(3)
+    like = Dictionary(
+        W_enc=eye, b_enc=torch.zeros(3), W_dec=eye, b_dec=torch.zeros(3), activation="relu", convention={}
+    )
+    assert controls.permuted(like, 0).convention["control"] == sentences.SAME_FIRINGS
+
+
+def test_distrust_controls_that_do_as_well() -> None:
+    assert UNBEATEN not in said(beside(0.4))
+    text = said(beside(0.4, 0.7, 0.69, 0.9))
+    assert f"{UNBEATEN} do better (control-3 beside demo-1024): these scores say nothing" in text
+    assert f"{UNBEATEN} are not measurably worse (control-1 and control-2 beside demo-1024): by these scores" in text
+    two = with_control(with_control(build((256, 1024)), "a", "demo-1024", 0.7), "b", "demo-256", 0.6)
+    assert "(b beside demo-256; a beside demo-1024)" in said(two)
+
+
+def test_sentences_speak_of_what_learned_something() -> None:
+    report = build((256, 512))
+    control = with_control(report, "pca", "demo-512", 0.1)
+    control = changed(control, GAIN, -0.3, 0.05, "pca", LEXICAL)
+    control = changed(control, "detection.ap.minus_lexical_floor", -0.3, 0.05, "pca", LEXICAL)
+    control = changed(control, "explained_variance", -1.0, 0.0, "pca")
+    assert sentences.headline(control) == sentences.headline(report)
+    assert sentences.growth(control) == sentences.growth(report)
+    assert sentences.floor(control) == sentences.floor(report)
+    assert sentences.circular_approvals(control) == sentences.circular_approvals(report)
+    assert control.permuted == report.permuted
+    assert [item for item in sentences.distrust(control) if "pca" in item.plain] == [
+        sentences.few_features(control)  # whose number bears on what is said of the control
+    ]
+    assert "Few features: 12 features of demo-256, demo-512 and pca." in said(control)
+    assert sentences.selection(control) == "12 features each, drawn by seed 0 · nothing hand-picked"
+
+
+def test_unscored_features_of_a_control_are_not_the_dictionary_s() -> None:
+    report = build((512,), (LEXICAL,), features=14)
+    report = with_control(report, "pca", "demo-512")
+    scores = report.scores.copy()
+    theirs = (scores["dictionary"] == "pca") & scores["value"].isna()
+    scores.loc[theirs, "unscored_reason"] = "another reason"
+    report = dataclasses.replace(report, scores=scores)
+    assert "3 of 100 features could not be scored (most often: too few firings" in said(report)
+    # The table holds both, and so does the note below it.
+    assert sentences.unscored_note(report) == ("Unscored: 2 another reason, 2 too few firings in the score documents.")
+
+
 # --- arms that grade themselves
 
 
@@ -402,6 +540,18 @@ def test_distrust_hand_picked_and_masked() -> None:
     assert "masked" not in said(report)
 
 
+def test_distrust_masked_names_reasons_in_words() -> None:
+    masked = {"first": 5000, "special": 400, "norm": 30, "not finite": 2, "padding": 9000}
+    counts = dataclasses.replace(build().counts, masked=masked)
+    assert (
+        "(5,000 at the first position, 400 on special tokens, 30 above the norm limit and 2 with NaN or infinity)"
+    ) in said(dataclasses.replace(build(), counts=counts))
+    counts = dataclasses.replace(counts, masked={**masked, "norm": 0, "not finite": 0})
+    assert "(5,000 at the first position and 400 on special tokens)" in said(
+        dataclasses.replace(build(), counts=counts)
+    )
+
+
 def test_distrust_padding_is_no_position() -> None:
     report = build()
     padded = dataclasses.replace(report.counts, masked={"padding": 60000, "first position": 512})
@@ -423,6 +573,32 @@ def test_every_metric_of_the_run_is_defined() -> None:
     assert "No definition" not in " ".join(found.values())
     assert "20% positives" in found["detection.ap"]
     assert found[GAIN] == "detection.ap minus its shuffled control, feature by feature, then averaged."
+
+
+def test_losses_are_defined_with_their_contexts() -> None:
+    found = dict(methods.definitions(build()))
+    assert found["loss_recovered"].startswith("(ablated − substituted) / (ablated − clean)")
+    assert "of 32 contexts" in found["loss_recovered"]
+    assert "Zeros do such harm" in found["loss_recovered"]
+    assert "in nats a token, over the same 32 contexts" in found["loss_rise"]
+    intervals = "The intervals of loss recovered and loss rise are over 32 contexts."
+    assert intervals in [item.plain for item in methods.limits(build())]
+    without = build()
+    for metric in ("loss_recovered", "loss_rise"):
+        without = changed(without, metric, NAN, NAN)
+    assert intervals not in [item.plain for item in methods.limits(without)]
+    assert "of 0 contexts" in dict(methods.definitions(without))["loss_recovered"]
+
+
+def test_limits_say_what_controls_are() -> None:
+    def told(report: Report) -> str:
+        return " ".join(item.plain for item in methods.limits(report))
+
+    assert "Controls are dictionaries that learned nothing" not in told(build())
+    one, many = beside(0.4), with_control(build(), "pca", "demo-512")
+    assert "Controls are dictionaries that learned nothing" in told(one)
+    assert "A difference between a dictionary and its control treats" in told(one)
+    assert "A difference between two sizes or between a dictionary and its control treats" in told(many)
 
 
 def test_limits_follow_the_run() -> None:

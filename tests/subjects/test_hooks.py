@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from transformers import BertConfig, BertModel
 
 from autointerp.errors import UserError
-from autointerp.subjects.hooks import resolve, run_to_hooks
+from autointerp.subjects.hooks import replaced, resolve, run_to_hooks
 from autointerp.subjects.text import TextSubject
 
 CONTEXTS = [list(range(2, 2 + n)) for n in (12, 5, 9, 12, 1, 7, 11)]
@@ -197,3 +198,106 @@ def test_hooks_are_removed_after_a_pass_and_after_an_error(tiny_subject: TextSub
 def test_a_hook_without_one_vector_per_token_is_refused_with_its_shape(tiny_subject: TextSubject) -> None:
     with pytest.raises(UserError, match=r"its output has shape \(1, 12, 8\), not \[batch, tokens, d\]"):
         tiny_subject.hidden(CONTEXTS, LENGTH, ["model.rotary_emb"])
+
+
+# ---- edits and losses
+
+
+def test_an_edit_takes_the_place_of_an_output_for_the_layers_behind_it(tiny_subject: TextSubject) -> None:
+    contexts = [list(range(2, 2 + LENGTH))]
+    moved = torch.randn(1, LENGTH, 16, generator=torch.Generator().manual_seed(0))
+    seen: list[Tensor] = []
+
+    def edit(hidden: Tensor) -> Tensor:
+        seen.append(hidden.clone())
+        return moved
+
+    plain = tiny_subject.hidden(contexts, LENGTH, LAYERS)
+    with replaced(tiny_subject.model, {LAYERS[1]: edit}):
+        found = tiny_subject.hidden(contexts, LENGTH, LAYERS)
+    assert len(seen) == 1
+    assert torch.equal(seen[0], plain[LAYERS[1]])
+    assert torch.equal(found[LAYERS[0]], plain[LAYERS[0]])  # in front of it nothing changes
+    assert torch.equal(found[LAYERS[1]], moved)
+    angles = tiny_subject.model.model.rotary_emb(moved, torch.arange(LENGTH)[None])
+    causal = torch.full((1, 1, LENGTH, LENGTH), -torch.inf).triu(1)
+    behind = tiny_subject.model.model.layers[2](moved, position_embeddings=angles, attention_mask=causal)
+    torch.testing.assert_close(found[LAYERS[2]], behind)
+
+
+def test_two_modules_are_edited_at_once() -> None:
+    stack, x = Stack(), torch.randn(2, 4)
+    with replaced(stack, {"blocks.0": lambda h: h * 0 + 7, "right.norm": lambda h: h - 1}):
+        found = stack(x)
+    inner = stack.blocks[2](stack.blocks[1](torch.full((2, 4), 7.0))[0])[0]
+    torch.testing.assert_close(found, stack.right["norm"](inner) - 1)
+
+
+@pytest.mark.parametrize("kind", [tuple, list])
+def test_an_edit_changes_the_first_element_and_keeps_the_rest(kind: type) -> None:
+    class Several(nn.Module):
+        def forward(self, x: Tensor) -> Any:
+            return kind((x, "something else", None))
+
+    model = nn.ModuleDict({"inner": Several()})
+    with replaced(model, {"inner": lambda h: h + 1}):
+        found = model["inner"](torch.zeros(3))
+    assert type(found) is kind
+    assert found[0].tolist() == [1, 1, 1]
+    assert list(found[1:]) == ["something else", None]
+
+
+def test_an_edited_model_is_as_it_was_afterwards_and_after_an_error(tiny_subject: TextSubject) -> None:
+    contexts = [list(range(2, 2 + LENGTH))]
+    before, n_hooks = full_forward(tiny_subject, contexts), hooks_on(tiny_subject.model)
+    with replaced(tiny_subject.model, dict.fromkeys(LAYERS, torch.zeros_like)):
+        assert not torch.equal(full_forward(tiny_subject, contexts)[-1], before[-1])
+        assert hooks_on(tiny_subject.model) == n_hooks + len(LAYERS)
+
+    def fail(hidden: Tensor) -> Tensor:
+        raise RuntimeError("the edit failed")
+
+    with pytest.raises(RuntimeError, match="the edit failed"):
+        tiny_subject.losses(contexts, LENGTH, {LAYERS[0]: torch.zeros_like, LAYERS[1]: fail})
+    assert hooks_on(tiny_subject.model) == n_hooks
+    after = full_forward(tiny_subject, contexts)
+    assert all(torch.equal(a, b) for a, b in zip(after, before, strict=True))
+
+
+def slow_losses(subject: TextSubject, tokens: list[int]) -> list[float]:
+    """-log of the probability of each next token of one context, from logits of that context alone."""
+    with torch.no_grad():
+        logits = subject.model(input_ids=torch.tensor([tokens])).logits[0].double()
+    return [float(logits[at].logsumexp(0) - logits[at, after]) for at, after in enumerate(tokens[1:])]
+
+
+@pytest.mark.parametrize("edits", [{}, {LAYERS[1]: lambda hidden: hidden}], ids=["no edit", "identity"])
+def test_losses_are_those_of_each_context_alone_and_nan_without_a_next_token(
+    tiny_subject: TextSubject, edits: dict[str, Any]
+) -> None:
+    found = tiny_subject.losses(CONTEXTS, LENGTH, edits)
+    assert found.shape == (len(CONTEXTS), LENGTH - 1)
+    for row, tokens in zip(found.tolist(), CONTEXTS, strict=True):
+        expected = slow_losses(tiny_subject, tokens)
+        assert len(expected) == len(tokens) - 1
+        assert row == pytest.approx(expected + [float("nan")] * (LENGTH - len(tokens)), rel=1e-5, nan_ok=True)
+
+
+def test_an_edit_moves_only_the_losses_from_its_position_on(tiny_subject: TextSubject) -> None:
+    tokens = list(range(2, 2 + LENGTH))
+
+    def edit(hidden: Tensor) -> Tensor:
+        hidden = hidden.clone()
+        hidden[:, 5] = 0
+        return hidden
+
+    plain, edited = (tiny_subject.losses([tokens], LENGTH, edits) for edits in ({}, {LAYERS[0]: edit}))
+    assert torch.equal(plain[0, :5], edited[0, :5])
+    assert not torch.isclose(plain[0, 5:], edited[0, 5:]).any()
+
+
+def test_only_a_model_that_predicts_the_next_token_has_a_loss(tiny_subject: TextSubject) -> None:
+    config = BertConfig(vocab_size=320, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
+    others = (BertModel(config), tiny_subject.model.model)  # an encoder, and a decoder without its head
+    assert tiny_subject.has_loss
+    assert [TextSubject(model, tiny_subject.tokenizer, "other").has_loss for model in others] == [False, False]
