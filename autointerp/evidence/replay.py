@@ -1,6 +1,8 @@
 """Exact activations of selected contexts: replay is the truth, the sketch only says where to look."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from autointerp.collect.collector import cached
 from autointerp.job import Job, Site
+from autointerp.progress import progress
 from autointerp.records import SPLITS, Excerpt
 from autointerp.subjects.positions import PositionRule
 
@@ -119,22 +122,36 @@ class Replay:
         starts = range(0, len(tokens), size)
         return torch.cat([self.job.hidden(tokens[at : at + size], [site])[site].float().cpu() for at in starts])
 
-    def firings(self, name: str, features: NDArray[np.int64], rows: NDArray[np.int64]) -> Firings:
-        """Activations a_i > 0 of the given features at the counted positions of the given contexts."""
-        dictionary, site = self.job.dictionaries[name], self.job.sites[name]
-        device = dictionary.W_enc.device
-        wanted = torch.zeros(dictionary.width, dtype=torch.bool, device=device)
-        wanted[torch.from_numpy(features).to(device)] = True
-        norms = dictionary.feature_norms
-        found = []
-        for start in range(0, len(rows), CONTEXTS_AT_ONCE):
-            part = rows[start : start + CONTEXTS_AT_ONCE]
-            hidden, mask = self.hidden(part, site)
-            owner, position = mask.nonzero(as_tuple=True)
-            at, feature, value = dictionary.encode_sparse(hidden[mask].to(device))
-            activation = value * norms[feature]
-            keep = wanted[feature] & (activation > 0) & activation.isfinite()
-            at, feature, activation = at[keep].cpu(), feature[keep].cpu(), activation[keep].cpu()
-            found.append((feature, torch.from_numpy(part)[owner[at]], position[at], activation))
-        columns = [torch.cat(column).numpy() for column in zip(*found, strict=True)]
-        return Firings(columns[0], columns[1], columns[2], columns[3].astype(np.float32))
+    def firings(self, wanted: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]) -> dict[str, Firings]:
+        """Activations a_i > 0 at the counted positions, of (features, rows) by dictionary; one pass for each site."""
+        found: dict[str, list[list[NDArray[Any]]]] = {name: [] for name in wanted}
+        for site in sorted({self.job.sites[name] for name in wanted}):
+            readers = [name for name in wanted if self.job.sites[name] == site]
+            rows = np.unique(np.concatenate([wanted[name][1] for name in readers]))
+            with progress(f"reading activations at {site}", len(rows)) as advance:
+                for start in range(0, len(rows), CONTEXTS_AT_ONCE):
+                    part = rows[start : start + CONTEXTS_AT_ONCE]
+                    hidden, mask = self.hidden(part, site)
+                    for name in readers:
+                        mine = torch.from_numpy(np.isin(part, wanted[name][1]))
+                        found[name].append(self._encode(name, wanted[name][0], part, hidden, mask & mine[:, None]))
+                    advance(len(part))
+        return {
+            name: Firings(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+            for name, parts in found.items()
+        }
+
+    def _encode(
+        self, name: str, features: NDArray[np.int64], rows: NDArray[np.int64], hidden: Tensor, mask: Tensor
+    ) -> list[NDArray[Any]]:
+        """(feature, row, position, activation) of the wanted features where the mask holds."""
+        dictionary = self.job.dictionaries[name]
+        wanted = torch.zeros(dictionary.width, dtype=torch.bool)
+        wanted[torch.from_numpy(features)] = True
+        wanted = wanted.to(dictionary.W_enc.device)
+        owner, position = mask.nonzero(as_tuple=True)
+        at, feature, value = dictionary.encode_sparse(hidden[mask].to(wanted.device))
+        activation = value * dictionary.feature_norms[feature]
+        keep = wanted[feature] & (activation > 0) & activation.isfinite()
+        at, feature, activation = at[keep].cpu(), feature[keep].cpu(), activation[keep].cpu()
+        return [feature.numpy(), rows[owner[at].numpy()], position[at].numpy(), activation.float().numpy()]

@@ -1,6 +1,6 @@
 """From sketches to evidence: draw features, replay the contexts that matter, choose items, write them down."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from autointerp.collect.draw import PICKED, SEEDED, Draw, check_picked, draw, order
+from autointerp.collect.sketch import Sketch
 from autointerp.collect.stage import load_sketch
 from autointerp.errors import UserError
 from autointerp.evidence.replay import Contexts, Firings, Replay
@@ -99,10 +100,12 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
     replay = Replay(job, contexts)
     outputs, draws, disagreements = [folder / "pool.parquet"], {}, {}
     write_table(outputs[0], pool_rows(contexts, pools), POOL)
-    with progress("choosing evidence", len(job.dictionaries)) as advance:
-        for name in job.dictionaries:
-            tables, drawn, disagreement = evidence_of(job, name, contexts, pools, replay)
-            for suffix, (rows, schema) in tables.items():
+    chosen = {name: choose(job, name, contexts, pools) for name in job.dictionaries}
+    firings = replay.firings({name: (c.read, c.rows) for name, c in chosen.items()})
+    with progress("choosing evidence", len(chosen)) as advance:
+        for name, choice in chosen.items():
+            drawn = choice.drawn
+            for suffix, (rows, schema) in tables(job, name, choice, contexts, pools, firings[name]).items():
                 path = folder / f"{name}{suffix}.parquet"
                 write_table(path, rows, schema)
                 outputs.append(path)
@@ -111,7 +114,7 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
                 "dead_met": len(drawn.dead),
                 "selected_by": drawn.selected_by,
             }
-            disagreements[name] = disagreement
+            disagreements[name] = disagreement(contexts, choice, firings[name])
             advance(1)
     log.info("  %s", ", ".join(f"{n}: {d['evaluated']} features" for n, d in draws.items()))
     short = int((contexts.n_windows == 0).sum())
@@ -120,10 +123,27 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
     return outputs, {"draws": draws, "replay_disagreements": disagreements, "contexts_without_excerpt": short}
 
 
-def evidence_of(
-    job: Job, name: str, contexts: Contexts, pools: list[Pool], replay: Replay
-) -> tuple[dict[str, tuple[list[dict[str, Any]], pa.Schema]], Draw, int]:
-    """The three tables of one dictionary, its draw, and in how many reservoir entries replay and sketch disagree."""
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is looked at of one dictionary: the drawn features, where each stands in the sketch, and which contexts.
+
+    `neighbours` [n, NEIGHBOURS] are the nearest other features by cosine.
+    """
+
+    sketch: Sketch
+    drawn: Draw
+    features: NDArray[np.int64]
+    tracked: NDArray[np.int64]
+    neighbours: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+    @property
+    def read(self) -> NDArray[np.int64]:
+        """The features whose activations are read again."""
+        return np.union1d(self.features, self.neighbours.ravel())
+
+
+def choose(job: Job, name: str, contexts: Contexts, pools: list[Pool]) -> Choice:
     config, dictionary = job.config.evidence, job.dictionaries[name]
     sketch, _ = load_sketch(job, name)
     picked = config.picked.get(name, ())
@@ -149,11 +169,18 @@ def evidence_of(
         for split in (0, 1)
     ]
     rows = np.union1d(contexts.rows(np.concatenate(kept)), np.concatenate([pool.row for pool in pools]))
-    firings = replay.firings(name, np.union1d(features, nearest.ravel()), rows)
+    return Choice(sketch, drawn, features, tracked, nearest, rows)
 
+
+def tables(
+    job: Job, name: str, choice: Choice, contexts: Contexts, pools: list[Pool], firings: Firings
+) -> dict[str, tuple[list[dict[str, Any]], pa.Schema]]:
+    """The three tables of one dictionary: (rows, schema) by the ending of their file's name."""
+    config, sketch, drawn = job.config.evidence, choice.sketch, choice.drawn
     items: list[dict[str, Any]] = []
     summary: list[dict[str, Any]] = []
-    for feature, row, near in zip(features.tolist(), tracked.tolist(), nearest.tolist(), strict=True):
+    columns = (column.tolist() for column in (choice.features, choice.tracked, choice.neighbours))
+    for feature, row, near in zip(*columns, strict=True):
         maximum, firing = float(sketch.max[feature]), firings.of(feature)
         prior = bin_shares(sketch.histogram[row].numpy(), maximum, config.bins)
         shares = window_shares(pools, firing, maximum, config, prior)
@@ -194,12 +221,11 @@ def evidence_of(
             "histogram": [],
         }
         summary.append({"feature": feature, "dead": True, "selected_by": drawn.selected_by, **nothing})
-    tables = {
+    return {
         "": (items, ITEMS),
         ".features": (summary, FEATURES),
-        ".pool": (pool_firings(pools, firings, features, config.window), POOL_FIRINGS),
+        ".pool": (pool_firings(pools, firings, choice.features, config.window), POOL_FIRINGS),
     }
-    return tables, drawn, disagreement(contexts, sketch, features, firings)
 
 
 def neighbours(vectors: torch.Tensor, features: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -209,11 +235,11 @@ def neighbours(vectors: torch.Tensor, features: NDArray[np.int64]) -> NDArray[np
     return cosine.topk(min(NEIGHBOURS, vectors.shape[0] - 1), dim=1).indices.numpy()
 
 
-def disagreement(contexts: Contexts, sketch: Any, features: NDArray[np.int64], firings: Firings) -> int:
+def disagreement(contexts: Contexts, choice: Choice, firings: Firings) -> int:
     """Strongest contexts in which replay does not find the feature firing (padding, low precision)."""
     missing = 0
-    kept = [sketch.reservoir("strongest", split)[0] for split in (0, 1)]
-    for feature, at in zip(features.tolist(), sketch.rows(torch.from_numpy(features)).tolist(), strict=True):
+    kept = [choice.sketch.reservoir("strongest", split)[0] for split in (0, 1)]
+    for feature, at in zip(choice.features.tolist(), choice.tracked.tolist(), strict=True):
         fired = set(contexts.id[np.unique(firings.of(feature)[0])].tolist())
         for identifiers in kept:
             missing += sum(identifier not in fired for identifier in identifiers[at].tolist() if identifier >= 0)
