@@ -73,7 +73,6 @@ class Sketch:
         self._row[self.tracked] = torch.arange(len(self.tracked), dtype=torch.int32)
         self._documents: list[Ints] = []
         self._loudest = np.zeros(width, dtype=np.int32)  # scratch of `fold`, zero between calls
-        self._touched = np.empty(width, dtype=np.int32)
 
     @property
     def n_contexts(self) -> int:
@@ -127,7 +126,6 @@ class Sketch:
             self._row.numpy(),
             np.uint64(self.seed),
             self._loudest,
-            self._touched,
             self.fired.numpy(),
             self.sum.numpy(),
             self.sum_sq.numpy(),
@@ -246,7 +244,7 @@ def insert(entries: Ints, row: Any, priority: Any, context: Any) -> None:
 @njit(cache=True)
 def fold(
     starts: Ints, ids: Ints, splits: NDArray[np.int8], feature: Ints, activation: Floats, bits: Bits, row: Bits,
-    seed: Any, loudest: Bits, touched: Bits, fired: Ints, total: Doubles, squares: Doubles, largest: Bits,
+    seed: Any, loudest: Bits, fired: Ints, total: Doubles, squares: Doubles, largest: Bits,
     fired_contexts: Ints, histogram: Ints, entries: Ints,
 ) -> None:  # fmt: skip
     """The rows of some contexts, `starts[i] : starts[i + 1]` being those of one, into the arrays of a sketch.
@@ -255,6 +253,9 @@ def fold(
     bits; those of the loudest also lead the priority of the strongest, where the hash decides between equals.
     """
     n = histogram.shape[0]
+    most = np.diff(starts).max()
+    touched, place, better = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most + 1, np.int64)
+    offered = np.empty((3, most), np.int64)
     even, odd = seed * np.uint64(2), seed * np.uint64(2) + np.uint64(1)
     for at in range(len(starts) - 1):
         context, split, n_touched = ids[starts[at]], np.int64(splits[starts[at]]), 0
@@ -270,20 +271,27 @@ def fold(
                 touched[n_touched] = f
                 n_touched += 1
             loudest[f] = max(loudest[f], b)
+        # First what is offered to the reservoirs, then who gets in, kind by kind: the reads of the entries to beat do
+        # not wait for one another, which is most of the time with more features than the cache holds.
         for i in range(n_touched):
             f = touched[i]
-            b, r = loudest[f], np.int64(row[f])
+            b, r = loudest[f], row[f]
             loudest[f] = 0
             fired_contexts[split, f] += 1
             largest[f] = max(largest[f], b)
-            if r < 0:
-                continue
-            hashed = splitmix(splitmix(even ^ np.uint64(f)) ^ np.uint64(context))
-            insert(entries, split * n + r, np.int64(b) << 32 | np.int64(hashed >> np.uint64(33)), context)
-            insert(entries, (2 + split) * n + r, np.int64(hashed >> np.uint64(1)), context)
-            u = unit(splitmix(splitmix(odd ^ np.uint64(f)) ^ np.uint64(context)))
-            size = np.float64(np.int32(b).view(np.float32))
-            last = entries[(4 + split) * n + r, entries.shape[1] - 1, 0]
-            # -log u >= 1 - u: most fall short of the last entry without a logarithm
-            if last == WORST or 1 - u < np.int64(-last).view(np.float64) * size:
-                insert(entries, (4 + split) * n + r, -np.float64(-np.log(u) / size).view(np.int64), context)
+            place[i] = -1 if r < 0 else split * n + r
+            if r >= 0:
+                hashed = splitmix(splitmix(even ^ np.uint64(f)) ^ np.uint64(context))
+                u = unit(splitmix(splitmix(odd ^ np.uint64(f)) ^ np.uint64(context)))
+                rank = -np.log(u) / np.float64(np.int32(b).view(np.float32))
+                offered[0, i] = np.int64(b) << 32 | np.int64(hashed >> np.uint64(33))
+                offered[1, i] = np.int64(hashed >> np.uint64(1))
+                offered[2, i] = -np.float64(rank).view(np.int64)
+        for kind in range(len(offered)):
+            n_better = 0
+            for i in range(n_touched):
+                better[n_better] = i
+                beaten = place[i] >= 0 and offered[kind, i] > entries[place[i] + 2 * kind * n, -1, 0]
+                n_better += beaten
+            for i in better[:n_better]:
+                insert(entries, place[i] + 2 * kind * n, offered[kind, i], context)

@@ -1,6 +1,5 @@
 """`make bench`: what the stages cost, as ratios within one run where possible. Machines differ; ratios less so."""
 
-import resource
 import subprocess
 import sys
 import tempfile
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 
 from autointerp import config as configuration
 from autointerp.assets import datasets
@@ -65,9 +65,15 @@ def folding(width: int) -> None:
     fold()  # compiles, or reads what was compiled
     total = sum(len(batch[0]) for batch in batches)
     rate = total / seconds(fold) / 1e6
-    size = sum(tensor.nbytes for tensor in sketches[0].state().values()) / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"sketch: {rate:.2f} M nonzeros/s at width {width:,}; the sketch holds {size:,.0f} MiB (peak {peak:,.0f})")
+    sketch = sketches[0]
+    size = sum(tensor.nbytes for tensor in sketch.state().values()) / 2**20
+    merging = seconds(lambda: Sketch.from_state(sketch.state()).merge(sketch))
+    with tempfile.TemporaryDirectory() as folder:
+        saving = seconds(lambda: save_file(sketch.state(), Path(folder) / "sketch.safetensors"))
+    print(
+        f"sketch: {rate:.2f} M nonzeros/s at width {width:,}; {size:,.0f} MiB, "
+        f"merged in {merging:.2f} s, saved in {saving:.2f} s"
+    )
 
 
 def collecting() -> None:

@@ -1,5 +1,6 @@
 """Controls: as sparse as what they are held against, nothing of it inside, and scored by the same run."""
 
+import copy
 import json
 import re
 from collections import Counter
@@ -313,17 +314,16 @@ def test_a_control_of_the_original_itself_says_so_and_expects_no_l0(name: str) -
 
 
 def test_shuffling_moves_the_entries_of_every_matrix_and_nothing_else(tiny_subject: TextSubject) -> None:
-    before = {name: value.clone() for name, value in tiny_subject.model.state_dict().items()}
-    shuffled = tiny_subject.shuffled(5)
-    kinds = Counter(value.ndim for value in before.values())
-    assert kinds[1] > 0 and kinds[2] > 0
-    for name, value in shuffled.model.state_dict().items():
-        assert torch.equal(tiny_subject.model.state_dict()[name], before[name]), f"{name} of the subject itself moved"
-        if value.ndim > 1:
-            assert not torch.equal(value, before[name]), name
-            assert torch.equal(value.flatten().sort().values, before[name].flatten().sort().values), name
-        else:
-            assert torch.equal(value, before[name]), name
+    subject = TextSubject(copy.deepcopy(tiny_subject.model), tiny_subject.tokenizer, "tiny")
+    for vector in (parameter for parameter in subject.model.parameters() if parameter.ndim == 1):
+        vector.copy_(torch.arange(len(vector)))  # all ones as the library makes them, which would hide a shuffle
+    before = {name: value.clone() for name, value in subject.model.state_dict().items()}
+    after = subject.shuffled(5).model.state_dict()
+    assert {value.ndim for value in before.values()} == {1, 2}
+    for name, value in before.items():
+        assert torch.equal(subject.model.state_dict()[name], value), f"{name} of the subject itself moved"
+        assert torch.equal(after[name], value) is (value.ndim == 1), name
+        assert torch.equal(after[name].flatten().sort().values, value.flatten().sort().values), name
 
 
 def test_shuffled_weights_follow_from_the_seed(tiny_subject: TextSubject) -> None:
