@@ -21,6 +21,7 @@ from autointerp.subjects.positions import PositionRule
 
 log = logging.getLogger(__name__)
 
+ENOUGH = 10_000  # positions that a verdict before the end needs: some small shard is always worse than the corpus
 MAX_NEGATIVE = 0.05  # of a dictionary's nonzeros; the rest of a larger share would be evaluated as if it were all
 
 
@@ -64,11 +65,8 @@ def collect(
         for site, rule in rules.items():
             part.moments[str(site)].masked.update(rule.masked)
             rule.masked.clear()
-        check_finite(job, part)
-        if job.config.collect.gate:
-            for name, dictionary in job.dictionaries.items():
-                if job.config.dictionaries[name].control is None:
-                    gate(name, dictionary, part.totals[name], part.moments[str(job.sites[name])])
+        last = len(part.shards) + 1 == len(prepared.shards)
+        check(job, part, 0 if last else ENOUGH)
         cache.close()
         part.shards = sorted([*part.shards, shard])
         keep(part)
@@ -101,18 +99,20 @@ def fold(dictionary: Dictionary, sketch: Sketch, totals: Totals, batch: list[Con
     sketch.update(context[owner], position, features, activation, split[owner])
 
 
-def check_finite(job: Job, part: Part) -> None:
-    """Refuse a subject or a dictionary that puts out more NaN or infinity than a stray position."""
+def check(job: Job, part: Part, least: int = 0) -> None:
+    """Refuse what is broken or was misread, as far as `least` positions of its site show it."""
     limit = job.config.collect.max_nonfinite
+    seen = {site: moments.n + moments.masked["not finite"] for site, moments in part.moments.items()}
     for site, moments in part.moments.items():
         broken = moments.masked["not finite"]
-        if broken > limit * (moments.n + broken):
+        if seen[site] >= least and broken > limit * seen[site]:
             raise UserError(
                 f"you asked to collect at {site}",
-                f"{broken:,} of {moments.n + broken:,} positions hold NaN or infinity",
+                f"{broken:,} of {seen[site]:,} positions hold NaN or infinity",
                 "try subject.dtype = float32 or bfloat16, or raise collect.max_nonfinite",
             )
-    for name, totals in part.totals.items():
+    judged = {name: totals for name, totals in part.totals.items() if seen[str(job.sites[name])] >= least}
+    for name, totals in judged.items():
         if totals.not_finite > limit * (totals.nonzeros + totals.not_finite):
             raise UserError(
                 f"you asked for the dictionary {name!r}",
@@ -125,6 +125,9 @@ def check_finite(job: Job, part: Part) -> None:
                 f"{totals.negative / totals.nonzeros:.0%} of its values are negative, and only positive ones fire",
                 "use a dictionary whose activation ends in a relu",
             )
+    for name, totals in judged.items():
+        if job.config.collect.gate and job.config.dictionaries[name].control is None:
+            gate(name, job.dictionaries[name], totals, part.moments[str(job.sites[name])])
 
 
 def gate(name: str, dictionary: Dictionary, totals: Totals, moments: Moments) -> None:

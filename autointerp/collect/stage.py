@@ -115,6 +115,7 @@ def read_part(path: Path, prepared: Prepared) -> Part:
 def write(job: Job, prepared: Prepared, whole: Part) -> tuple[list[Path], dict[str, Any]]:
     folder = job.directory / "collect"
     outputs = list(written(job).values())
+    collector.check(job, whole)
     measured = losses(job, prepared)
     for name, sketch in whole.sketches.items():
         dictionary, totals, site = job.dictionaries[name], whole.totals[name], str(job.sites[name])

@@ -286,6 +286,38 @@ def test_a_wrong_width_is_refused_with_both_numbers(controls: tuple[str, ...], o
     assert f"it reads 5 dimensions and the hook gives {D}" in said
 
 
+@pytest.mark.parametrize(("enough", "parts"), [(30, 0), (61, 2), (10_000, 23)])
+def test_a_shard_alone_is_not_judged_where_it_is_small(
+    enough: int, parts: int, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 24 documents of 30 positions (four of them 29), a shard each: judged once there are enough, and at the end.
+    monkeypatch.setattr(collector, "ENOUGH", enough)
+    job = opened({"ours": words(W_dec=-torch.eye(D))}, shard_contexts=1)
+    with pytest.raises(UserError, match="less than nothing"):
+        stage.run(job)
+    found = list((job.directory / "collect").glob("parts/*"))
+    assert len(found) == (parts > 0)
+    if parts:
+        assert Part.load(found[0])[0].shards == list(range(parts))
+
+
+@pytest.mark.parametrize("share", [2.0, 1.9])
+def test_the_verdict_is_the_same_however_the_work_is_divided(
+    share: float, nan_subject: Path, opened: Open, counts: Counter[str]
+) -> None:
+    # Two positions of all are NaN; in the shard of the document that holds one of them they are one in thirty.
+    collect = {"max_nonfinite": share / sum(counts.values()), "shard_contexts": 1}
+    jobs = [opened({"ours": words()}, name, nan_subject, **collect) for name in ("alone", "divided")]
+    for worker in range(1, 25):
+        stage.collect_part(jobs[1], worker, 24)
+    for job in jobs:
+        if share < 2:
+            with pytest.raises(UserError, match=r"2 of [0-9]* positions hold NaN or infinity"):
+                stage.run(job)
+        else:
+            assert stage.run(job)[1]["masked"]["not finite"] == 2
+
+
 # ---- NaN, infinity, and signs
 
 
@@ -499,7 +531,8 @@ def test_a_pass_that_is_interrupted_leaves_no_file_of_its_shard_and_goes_on(
     assert sorted(hidden.iterdir()) == sorted(cached(hidden, shard, site) for shard in range(5) for site in SITES)
 
 
-def test_a_gate_that_closes_leaves_no_cache_of_its_shard(opened: Open) -> None:
+def test_a_gate_that_closes_leaves_no_cache_of_its_shard(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector, "ENOUGH", 100)
     job = opened({"ours": words(W_dec=-torch.eye(D))}, shard_contexts=10)
     refusal(job)
     assert not list((job.directory / "collect").glob("hidden/*.npy"))
