@@ -80,7 +80,7 @@ for _name in ("collect", "evidence", "explain", "score", "report"):
 
 def main() -> None:
     """Run a command and turn what went wrong into a sentence and an exit code."""
-    from autointerp.errors import GateFailed, UserError
+    from autointerp.errors import GateFailed, UserError, WorkPending
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for noisy in ("httpx2", "httpx", "openai", "anthropic", "transformers", "huggingface_hub"):
@@ -91,6 +91,8 @@ def main() -> None:
         code = app(standalone_mode=False)
     except UserError as error:
         end(str(error), 2)
+    except WorkPending as error:
+        end(str(error), 75)
     except GateFailed as error:
         end(str(error), 1)
     except typer.Abort:

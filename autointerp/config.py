@@ -116,7 +116,11 @@ class LLMRole(Role):
     base_url: str | None = Field(None, description="Another server that speaks the provider's protocol.")
     api_key_env: str | None = Field(None, description="Variable that holds the key; default is the provider's own.")
     max_tokens: int = Field(1024, ge=1, description="Upper bound on a reply.")
-    concurrency: int = Field(16, ge=1, description="Requests in flight.")
+    concurrency: int = Field(16, ge=1, description="Requests in flight; fewer while the server throttles.")
+    requests_per_minute: float | None = Field(None, ge=1, description="At most this many in any minute.")
+    tokens_per_minute: float | None = Field(
+        None, ge=1, description="At most this many in any minute, by the estimated input and max_tokens."
+    )
     rubric: str | None = Field(None, description="Rubric id; default is the role's own.")
 
 
@@ -150,6 +154,9 @@ class EmbeddingScorer(Role):
     batch_size: int = Field(64, ge=1, description="Texts per forward pass.")
     explainers: tuple[str, ...] | None = Field(None, description="Only explanations by these; default all.")
 
+
+# Settings of a role that say how it is done and cannot change an answer; they take part in no stage's inputs.
+MANNER = frozenset({"concurrency", "requests_per_minute", "tokens_per_minute", "api_key_env", "batch_size"})
 
 Explainer = Annotated[LexicalExplainer | LLMExplainer | GivenExplainer, Field(discriminator="kind")]
 Scorer = Annotated[EmbeddingScorer | LLMScorer, Field(discriminator="kind")]

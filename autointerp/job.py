@@ -56,7 +56,13 @@ class Job:
     def client(self, role_name: str, role: LLMRole) -> Client:
         """The client of a role, one for the whole run, so that its usage adds up."""
         if role_name not in self.clients:
-            self.clients[role_name] = Client(open_provider(role), self.ledger, concurrency=role.concurrency)
+            self.clients[role_name] = Client(
+                open_provider(role),
+                self.ledger,
+                concurrency=role.concurrency,
+                requests_per_minute=role.requests_per_minute,
+                tokens_per_minute=role.tokens_per_minute,
+            )
         return self.clients[role_name]
 
     def usage(self, prefix: str) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from autointerp import assets, cli
+from autointerp.errors import WorkPending
 from tests import planted as plant
 from tests.planted import Planted
 
@@ -444,6 +445,18 @@ def test_an_interrupt_ends_with_130(command: Command, config: Path, monkeypatch:
     assert ended.err == "Interrupted; nothing is lost: run the same command again.\n"
     done = json.loads(Path("runs/planted/manifest.json").read_text())["stages"]
     assert set(done) == {"collect", "evidence", "explain"}
+
+
+def test_work_that_is_left_ends_with_75(command: Command, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise WorkPending("you asked a model", "it is down", "run the same command again")
+
+    with monkeypatch.context() as down:
+        down.setattr("autointerp.score.llm.judge", stop)
+        ended = command("run", config)
+    assert ended.code == 75
+    assert ended.err == "You asked a model, but it is down: run the same command again.\n"
+    assert command("run", config).code == 0
 
 
 def test_one_stage_commands_work_in_order_and_refuse_out_of_order(command: Command, config: Path) -> None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from autointerp import assets, rubric
-from autointerp.config import Explainer, GivenExplainer, LexicalExplainer, LLMExplainer
+from autointerp.config import MANNER, Explainer, GivenExplainer, LexicalExplainer, LLMExplainer
 from autointerp.evidence.reader import DictionaryEvidence, PoolReader
 from autointerp.explain import given, lexical, llm
 from autointerp.job import Job
@@ -40,7 +40,7 @@ LEXICAL_EXCERPTS = 200  # firing excerpts that the lexical explainer counts word
 def inputs(job: Job) -> dict[str, str]:
     found = {"evidence": digest_of(job.directory.records()["evidence"].outputs)}
     for name, role in job.config.explainers.items():
-        made_of: list[Any] = [role.model_dump(exclude={"concurrency", "api_key_env"})]
+        made_of: list[Any] = [role.model_dump(exclude=set(MANNER))]
         if isinstance(role, LLMExplainer):
             made_of.append(rubric.load(role.rubric or "explain").hash)
         elif isinstance(role, GivenExplainer):

@@ -1,6 +1,7 @@
 """Asking a model many questions: the ledger first, then the provider, with retries, a deadline and a bound on haste."""
 
 import asyncio
+import math
 import random
 import time
 from asyncio import sleep
@@ -11,19 +12,15 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeVar
 
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception_type,
-    stop_after_attempt,
-    stop_before_delay,
-    wait_random_exponential,
-)
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
+from autointerp.errors import WorkPending
 from autointerp.llm.ledger import Ledger
-from autointerp.llm.protocol import Provider, Reply, Request, TransientError, Usage, key
+from autointerp.llm.pace import Pace
+from autointerp.llm.protocol import Provider, Reply, Request, TransientError, Usage, input_bytes, key
 
 T = TypeVar("T")
+BYTES_PER_TOKEN = 4  # about what English has; providers count by such an estimate, too
 backoff = wait_random_exponential(multiplier=1, max=30)
 
 
@@ -31,46 +28,61 @@ class Client:
     """One model in one role. Owns the provider and an event loop, to which the provider's connections are bound.
 
     `complete_all` has at most `concurrency` requests in flight, fewer where the provider has a smaller
-    `max_concurrency`. A request is tried up to `attempts` times within `deadline` seconds. Whatever the model
-    answered is in the ledger before anyone sees it, useless answers included; to ask again, raise the request's
-    `sample`. Not for use from two threads at once.
+    `max_concurrency` or throttles. A request is tried up to `attempts` times within `deadline` seconds, waits for a
+    place in flight not counted. Whatever the model answered is in the ledger before anyone sees it, useless answers
+    included; to ask again, raise the request's `sample`. After `patience` requests in a row that failed for good the
+    provider counts as down and WorkPending is raised. Not for use from two threads at once.
     """
 
     def __init__(
-        self, provider: Provider, ledger: Ledger, concurrency: int = 16, attempts: int = 5, deadline: float = 300.0
+        self,
+        provider: Provider,
+        ledger: Ledger,
+        concurrency: int = 16,
+        attempts: int = 5,
+        deadline: float = 300.0,
+        patience: int = 20,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
     ) -> None:
         self._provider = provider
         self._ledger = ledger
         self._concurrency = min(concurrency, getattr(provider, "max_concurrency", concurrency))
         self._attempts = attempts
         self._deadline = deadline
+        self._patience = patience
+        self._failed = self._failed_in_a_row = 0
+        self._down: WorkPending | None = None
         self._usage = Usage("", provider.name, provider.model)
         self.resolved: set[str] = set()  # what the provider answered as, for every reply so far
+        self.pace = Pace(self._concurrency, requests_per_minute, tokens_per_minute)
         self._runner = asyncio.Runner()
 
     async def complete(self, request: Request) -> Reply:
         """The reply, from the ledger or the provider.
 
-        Without an answer in time the reply is a `failure`, which is not stored. Raises UserError.
+        Without an answer in time the reply is a `failure`, which is not stored. Raises UserError for what only the
+        user can mend, and WorkPending where the provider is down.
         """
         address = key(self._provider.name, self._provider.model, request)
         stored = self._ledger.get(address)
         if stored is not None:
             return self._count(stored)
-        retrying = AsyncRetrying(
-            sleep=sleep,
-            stop=stop_after_attempt(self._attempts) | stop_before_delay(self._deadline),
-            wait=pause,
-            retry=retry_if_exception_type(TransientError),
-            reraise=True,
-        )
         try:
-            async with asyncio.timeout(self._deadline):
-                reply: Reply = await retrying(self._ask, request)
+            async with asyncio.timeout(self._deadline) as clock:
+                retrying = AsyncRetrying(
+                    sleep=sleep,
+                    stop=lambda state: state.attempt_number >= self._attempts or state.upcoming_sleep >= left(clock),
+                    wait=pause,
+                    retry=retry_if_exception_type(TransientError),
+                    reraise=True,
+                )
+                reply: Reply = await retrying(self._ask, request, clock)
         except TransientError as error:
-            return self._count(unanswered(f"given up at attempt {retrying.statistics['attempt_number']}: {error}"))
+            return self._give_up(f"given up at attempt {retrying.statistics['attempt_number']}: {error}")
         except TimeoutError:
-            return self._count(unanswered(f"no answer within {self._deadline:g} s"))
+            return self._give_up(f"no answer within {self._deadline:g} s")
+        self._failed_in_a_row = 0
         self._ledger.put(address, self._provider.name, self._provider.model, request, reply)
         return self._count(reply)
 
@@ -78,7 +90,7 @@ class Client:
         """The replies, in the order of the requests. `done` is called once per request, as they are answered.
 
         Equal requests are asked once. The first error stops new requests and is raised when those in flight have
-        come back, since they are paid for; an interrupt cancels them.
+        come back, since they are paid for; an interrupt cancels them. WorkPending says how many are left.
         """
         return self._apart(lambda: self._runner.run(self._complete_all(requests, done)))
 
@@ -90,6 +102,7 @@ class Client:
         pending = deque(waiting.items())
         replies: dict[str, Reply] = {}
         errors: list[Exception] = []
+        self._failed, self._failed_in_a_row, self._down = 0, 0, None
 
         async def work() -> None:
             while pending and not errors:
@@ -104,6 +117,10 @@ class Client:
         async with asyncio.TaskGroup() as group:
             for _ in range(min(self._concurrency, len(pending))):
                 group.create_task(work())
+        if errors and isinstance(errors[0], WorkPending):
+            unanswered = len(waiting) - len(replies) + self._failed
+            left_over = f"{errors[0].found}, which leaves {unanswered:,} of {len(waiting):,} requests unanswered"
+            raise WorkPending(errors[0].asked, left_over, errors[0].next_step) from errors[0]
         if errors:
             raise errors[0]
         return [replies[address] for address in addresses]
@@ -127,10 +144,30 @@ class Client:
     ) -> None:
         self.close()
 
-    async def _ask(self, request: Request) -> Reply:
-        started = time.monotonic()
-        reply = await self._provider.complete(request)
+    async def _ask(self, request: Request, clock: asyncio.Timeout) -> Reply:
+        """One attempt. The deadline stands still while it waits for its turn: that is not the provider's delay."""
+        if self._down:
+            raise self._down
+        remaining = left(clock)
+        clock.reschedule(None)
+        async with self.pace.turn(request.max_tokens + input_bytes(request) // BYTES_PER_TOKEN):
+            started = time.monotonic()
+            clock.reschedule(asyncio.get_running_loop().time() + remaining)
+            reply = await self._provider.complete(request)
         return replace(reply, seconds=time.monotonic() - started, cached=False)
+
+    def _give_up(self, failure: str) -> Reply:
+        """A failed reply; or WorkPending, where one more failure means that the provider is down."""
+        self._failed_in_a_row += 1
+        if self._failed_in_a_row < self._patience:
+            self._failed += 1
+            return self._count(Reply("", "", failure=failure))
+        self._down = WorkPending(
+            f"you asked {self._provider.name} for {self._provider.model}",
+            f"{self._failed_in_a_row} requests in a row failed for good (the last one: {failure})",
+            "everything answered is kept, so run the same command again when it is back",
+        )
+        raise self._down
 
     def _count(self, reply: Reply) -> Reply:
         usage = self._usage
@@ -177,5 +214,7 @@ def pause(state: RetryCallState) -> float:
     return backoff(state) if asked is None else asked * random.uniform(1, 1.25)
 
 
-def unanswered(failure: str) -> Reply:
-    return Reply("", "", failure=failure)
+def left(clock: asyncio.Timeout) -> float:
+    """Seconds until the clock strikes."""
+    when = clock.when()
+    return math.inf if when is None else when - asyncio.get_running_loop().time()

@@ -40,11 +40,19 @@ class Reply:
 
 
 class TransientError(Exception):
-    """Worth another try: overloaded, throttled, timed out, malformed. `retry_after` in seconds, if the server said."""
+    """Worth another try: overloaded, throttled, timed out, malformed. `retry_after` in seconds, if the server said.
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
+    `throttled` asks for fewer requests at once. `billed` means that the server may have done the work before the
+    reply was lost, so that it may have to be paid for.
+    """
+
+    def __init__(
+        self, message: str, retry_after: float | None = None, throttled: bool = False, billed: bool = False
+    ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.throttled = throttled
+        self.billed = billed
 
 
 class Provider(Protocol):
@@ -66,6 +74,12 @@ def key(provider: str, model: str, request: Request) -> str:
     """The ledger's address of a request: a hash of all that could change the answer."""
     content = json.dumps([provider, model, asdict(request)], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(content.encode()).hexdigest()
+
+
+def input_bytes(request: Request) -> int:
+    """The size of what is sent, in UTF-8 bytes: what estimates of input tokens start from."""
+    schema = json.dumps(request.schema) if request.schema is not None else ""
+    return sum(len(text.encode("utf-8", "replace")) for text in (request.shared, request.content, schema))
 
 
 @dataclass(frozen=True, slots=True)

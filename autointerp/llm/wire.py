@@ -19,6 +19,7 @@ from autointerp.llm.protocol import TransientError
 CONNECT_SECONDS = 10.0
 SHOWN = 300  # characters of a server's message that are repeated to the user
 TOO_LONG = re.compile(r"context (?:length|window|size)|too (?:long|large)|exceed", re.IGNORECASE)
+THROTTLED = (429, 529)
 NO_KEY = "none"  # the SDKs insist on a key where the server does not
 
 
@@ -54,7 +55,7 @@ class Endpoint:
         if exhausted or status == 402:
             return UserError(asked, f"{self.host} says that the quota is spent ({said})", "raise it or wait for it")
         if status in (408, 409, 429) or status >= 500:
-            return TransientError(f"{self.host} answered {said}", retry_after(headers))
+            return TransientError(f"{self.host} answered {said}", retry_after(headers), status in THROTTLED)
         if status in (401, 403):
             return UserError(asked, f"{self.host} refused the key ({said})", f"check the key in {self.key_source}")
         if status == 404:
@@ -65,11 +66,14 @@ class Endpoint:
         return UserError(asked, f"{self.host} refused the request ({said})", "check the settings of this role")
 
     def malformed(self, what: str) -> TransientError:
-        return TransientError(f"{self.host} sent a malformed response: {self.clean(what)}")
+        return TransientError(f"{self.host} sent a malformed response: {self.clean(what)}", billed=True)
 
     def unreachable(self, error: Exception) -> TransientError:
         cause = error.__cause__ or error
-        return TransientError(f"{self.host} was not reached ({type(cause).__name__}: {self.clean(str(cause))})")
+        never_sent = isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
+        said = f"{type(cause).__name__}: {self.clean(str(cause))}"
+        what = "was not reached" if never_sent else "gave no whole answer"
+        return TransientError(f"{self.host} {what} ({said})", billed=not never_sent)
 
     def clean(self, message: str) -> str:
         """A server's message on one line, short, and without the key, which some servers repeat."""

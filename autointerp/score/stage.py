@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from autointerp import assets, rubric
 from autointerp.audit.roles import Roles
-from autointerp.config import EmbeddingScorer, LLMScorer, Scorer
+from autointerp.config import MANNER, EmbeddingScorer, LLMScorer, Scorer
 from autointerp.errors import UserError
 from autointerp.evidence.reader import DictionaryEvidence, PoolReader
 from autointerp.evidence.replay import Contexts, Replay
@@ -65,7 +65,7 @@ def inputs(job: Job) -> dict[str, str]:
         "score": digest_of([job.config.score.model_dump(include={"prevalence", "retrieved"}), job.config.seed]),
     }
     for name, role in job.config.scorers.items():
-        made_of: list[Any] = [role.model_dump(exclude={"concurrency", "api_key_env", "batch_size"})]
+        made_of: list[Any] = [role.model_dump(exclude=set(MANNER))]
         if isinstance(role, LLMScorer):
             made_of.append(rubric.load(role.rubric or "detection").hash)
         else:
