@@ -41,6 +41,7 @@ def check(config: Config, set_: Set = None) -> None:
     """Show the plan: stages, requests, tokens, price, circularity grades. Nothing is spent."""
     from autointerp import config as configuration
     from autointerp.audit.roles import Roles
+    from autointerp.llm.budget import refuse_unpriced
     from autointerp.pipeline import refuse_circular
     from autointerp.plan import plan
 
@@ -62,6 +63,7 @@ def check(config: Config, set_: Set = None) -> None:
     for note in made.notes:
         console.print(f"note: {note}", markup=False)
     refuse_circular(loaded, Roles(loaded))
+    refuse_unpriced(loaded)
 
 
 def one_stage(name: str) -> Callable[..., None]:

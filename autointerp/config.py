@@ -182,6 +182,25 @@ class CircularityConfig(Record):
     allow: str | None = Field(None, min_length=8, description="The reason to run anyway; printed on the first screen.")
 
 
+class BudgetConfig(Record):
+    """Caps on what one start of a run spends; run again, it goes on from there. No cap where there is none."""
+
+    usd: float | None = Field(None, ge=0, description="US dollars, by [prices] or the shipped table.")
+    requests: int | None = Field(None, ge=0, description="Requests that reach a provider, repeated ones included.")
+    tokens: int | None = Field(None, ge=0, description="Input and output tokens together.")
+
+
+class PriceConfig(Record):
+    """What a model costs, in US dollars per million tokens."""
+
+    input: float = Field(ge=0, description="Input tokens.")
+    output: float = Field(ge=0, description="Output tokens.")
+    cache_read: float | None = Field(None, ge=0, description="Input from the prompt cache; default as any input.")
+    cache_write: float | None = Field(None, ge=0, description="Input put into the prompt cache; default as any input.")
+    batch_input: float | None = Field(None, ge=0, description="Input tokens of a batch.")
+    batch_output: float | None = Field(None, ge=0, description="Output tokens of a batch.")
+
+
 class RunConfig(Record):
     """One run. Explainers and scorers are named tables; there is no default for either."""
 
@@ -197,6 +216,10 @@ class RunConfig(Record):
     evidence: EvidenceConfig = EvidenceConfig()
     score: ScoreConfig = ScoreConfig()
     circularity: CircularityConfig = CircularityConfig()
+    budget: BudgetConfig = BudgetConfig()
+    prices: dict[str, PriceConfig] = Field(
+        {}, description="Your own prices by model, as requested or with * and ?; they go before the shipped table."
+    )
 
     @model_validator(mode="after")
     def consistent(self) -> "RunConfig":

@@ -11,6 +11,7 @@ from autointerp.config import LLMRole, RunConfig
 from autointerp.corpus.text import stable_hash
 from autointerp.dictionaries import Dictionary, load_dictionary
 from autointerp.errors import UserError
+from autointerp.llm.budget import Budget, price_of
 from autointerp.llm.client import Client
 from autointerp.llm.ledger import Ledger
 from autointerp.llm.providers import open_provider
@@ -23,6 +24,7 @@ class Job:
         self.config = config
         self.directory = directory
         self.clients: dict[str, Client] = {}
+        self.budget = Budget(config.budget)
 
     @cached_property
     def subject(self) -> TextSubject:
@@ -62,6 +64,8 @@ class Job:
                 concurrency=role.concurrency,
                 requests_per_minute=role.requests_per_minute,
                 tokens_per_minute=role.tokens_per_minute,
+                budget=self.budget,
+                price=price_of(role, self.config),
             )
         return self.clients[role_name]
 

@@ -17,6 +17,7 @@ from autointerp.errors import GateFailed, UserError
 from autointerp.evidence import stage as evidence
 from autointerp.explain import stage as explain
 from autointerp.job import Job
+from autointerp.llm.budget import refuse_unpriced
 from autointerp.progress import log
 from autointerp.report import stage as report
 from autointerp.score import stage as score
@@ -72,10 +73,12 @@ def run(
 ) -> Run:
     """Run a config: every stage, or `only` one. What is already there and still true is not made again.
 
-    Raises UserError for a mistake in what was asked, GateFailed where the circularity policy says no.
+    Raises UserError for a mistake in what was asked, GateFailed where the circularity policy says no,
+    WorkPending where a cap was reached or a provider is down.
     """
     config = source if isinstance(source, RunConfig) else configuration.load(source, overrides)
     refuse_circular(config, Roles(config))
+    refuse_unpriced(config)
     directory = RunDirectory(Path(out) / config.name)
     settings = configuration.dump(config)
     if not (directory / "run.toml").exists() or (directory / "run.toml").read_text("utf-8") != settings:

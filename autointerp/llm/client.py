@@ -14,13 +14,16 @@ from typing import Self, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
-from autointerp.errors import WorkPending
+from autointerp.errors import UserError, WorkPending
+from autointerp.llm.budget import Budget, Cost
 from autointerp.llm.ledger import Ledger
 from autointerp.llm.pace import Pace
+from autointerp.llm.prices import Price
 from autointerp.llm.protocol import Provider, Reply, Request, TransientError, Usage, input_bytes, key
 
 T = TypeVar("T")
 BYTES_PER_TOKEN = 4  # about what English has; providers count by such an estimate, too
+FEWEST_BYTES_PER_TOKEN = 2  # fewer than texts have, so that a reservation is not passed
 backoff = wait_random_exponential(multiplier=1, max=30)
 
 
@@ -31,7 +34,8 @@ class Client:
     `max_concurrency` or throttles. A request is tried up to `attempts` times within `deadline` seconds, waits for a
     place in flight not counted. Whatever the model answered is in the ledger before anyone sees it, useless answers
     included; to ask again, raise the request's `sample`. After `patience` requests in a row that failed for good the
-    provider counts as down and WorkPending is raised. Not for use from two threads at once.
+    provider counts as down and WorkPending is raised; it is also raised before a request would pass the `budget`,
+    where `price` says what its tokens cost. Not for use from two threads at once.
     """
 
     def __init__(
@@ -44,6 +48,8 @@ class Client:
         patience: int = 20,
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
+        budget: Budget | None = None,
+        price: Price | None = None,
     ) -> None:
         self._provider = provider
         self._ledger = ledger
@@ -51,6 +57,8 @@ class Client:
         self._attempts = attempts
         self._deadline = deadline
         self._patience = patience
+        self._budget = budget or Budget()
+        self._price = price
         self._failed = self._failed_in_a_row = 0
         self._down: WorkPending | None = None
         self._usage = Usage("", provider.name, provider.model)
@@ -62,7 +70,7 @@ class Client:
         """The reply, from the ledger or the provider.
 
         Without an answer in time the reply is a `failure`, which is not stored. Raises UserError for what only the
-        user can mend, and WorkPending where the provider is down.
+        user can mend, and WorkPending where the provider is down or the budget would be passed.
         """
         address = key(self._provider.name, self._provider.model, request)
         stored = self._ledger.get(address)
@@ -148,20 +156,66 @@ class Client:
         """One attempt. The deadline stands still while it waits for its turn: that is not the provider's delay."""
         if self._down:
             raise self._down
+        size = input_bytes(request)
+        most = self._most(request, size)
+        taken = most  # where the reply is lost, the work may have been done and has to be paid for
         remaining = left(clock)
         clock.reschedule(None)
-        async with self.pace.turn(request.max_tokens + input_bytes(request) // BYTES_PER_TOKEN):
+        async with self.pace.turn(request.max_tokens + size // BYTES_PER_TOKEN, lambda: self._admit(most)):
             started = time.monotonic()
             clock.reschedule(asyncio.get_running_loop().time() + remaining)
-            reply = await self._provider.complete(request)
-        return replace(reply, seconds=time.monotonic() - started, cached=False)
+            try:
+                reply = await self._provider.complete(request)
+                reply = replace(reply, seconds=time.monotonic() - started, cached=False, price_usd=self._paid(reply))
+                taken = self._taken(reply, most)
+            except TransientError as error:
+                taken = most if error.billed else Cost()
+                raise
+            finally:
+                self._budget.settle(most, taken)
+        return reply
+
+    def _admit(self, most: Cost) -> bool:
+        """Reserve what a request may take. Where nothing is in flight whose reservation could come back, raise."""
+        if self._budget.reserve(most):
+            return True
+        if self.pace.flying:
+            return False
+        raise self._budget.reached(most)
+
+    def _most(self, request: Request, size: int) -> Cost:
+        """What a request can take: an estimate of its input on the high side, and all of max_tokens."""
+        tokens = math.ceil(size / FEWEST_BYTES_PER_TOKEN)
+        usd = self._price.usd(tokens, request.max_tokens) if self._price else None
+        caps = self._budget.caps
+        if usd is None and caps.usd is not None and caps.requests is None and caps.tokens is None:
+            raise UserError(
+                f"you asked to spend at most {caps.usd:g} USD",
+                f"the price of {self._provider.model} is not known for a request of about {tokens:,} tokens",
+                "give it in [prices], or cap budget.requests or budget.tokens, too",
+            )
+        return Cost(usd or 0.0, 1, tokens + request.max_tokens)
+
+    def _paid(self, reply: Reply) -> float | None:
+        if self._price is None or reply.input_tokens is None or reply.output_tokens is None:
+            return None
+        return self._price.usd(
+            reply.input_tokens, reply.output_tokens, reply.cache_read_tokens, reply.cache_write_tokens
+        )
+
+    def _taken(self, reply: Reply, most: Cost) -> Cost:
+        """What a reply took; the most it can have, where the server does not say."""
+        if reply.input_tokens is None or reply.output_tokens is None:
+            return most
+        usd = most.usd if reply.price_usd is None else reply.price_usd
+        return Cost(usd, 1, reply.input_tokens + reply.output_tokens)
 
     def _give_up(self, failure: str) -> Reply:
         """A failed reply; or WorkPending, where one more failure means that the provider is down."""
         self._failed_in_a_row += 1
         if self._failed_in_a_row < self._patience:
             self._failed += 1
-            return self._count(Reply("", "", failure=failure))
+            return self._count(Reply("", "", failure=failure, price_usd=0.0))
         self._down = WorkPending(
             f"you asked {self._provider.name} for {self._provider.model}",
             f"{self._failed_in_a_row} requests in a row failed for good (the last one: {failure})",
@@ -176,11 +230,14 @@ class Client:
         if reply.cached:
             self._usage = replace(usage, requests=usage.requests + 1, cached=usage.cached + 1)
         else:
+            price = None if usage.price_usd is None or reply.price_usd is None else usage.price_usd + reply.price_usd
             self._usage = replace(
                 usage,
                 requests=usage.requests + 1,
                 input_tokens=usage.input_tokens + (reply.input_tokens or 0),
                 output_tokens=usage.output_tokens + (reply.output_tokens or 0),
+                cache_read_tokens=usage.cache_read_tokens + reply.cache_read_tokens,
+                price_usd=price,
                 seconds=usage.seconds + reply.seconds,
             )
         return reply

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 
@@ -26,7 +26,9 @@ class Reply:
     """One answer. `text` is what the model wrote; `answer` is the parsed JSON where a schema was asked for.
 
     `failure` is empty, or a sentence that says why there is no usable answer (refusal, cut at max_tokens, not the
-    asked-for JSON). Token counts are None where the server gives none.
+    asked-for JSON). Token counts are None where the server gives none. Tokens that the provider's prompt cache gave or
+    took are part of `input_tokens`. `price_usd` is what it cost when it was paid for, None where no table knows;
+    `cached` says that it came from the ledger and cost nothing this time.
     """
 
     text: str
@@ -37,6 +39,9 @@ class Reply:
     output_tokens: int | None = None
     seconds: float = 0.0
     cached: bool = False
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    price_usd: float | None = None
 
 
 class TransientError(Exception):
@@ -84,7 +89,7 @@ def input_bytes(request: Request) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one role cost, for costs.csv. Prices stay None where no table knows them."""
+    """What one role cost, for costs.csv. The price is None as soon as one reply's is unknown."""
 
     role: str
     provider: str
@@ -93,5 +98,6 @@ class Usage:
     cached: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
-    price_usd: float | None = None
-    seconds: float = field(default=0.0)
+    price_usd: float | None = 0.0
+    seconds: float = 0.0
+    cache_read_tokens: int = 0

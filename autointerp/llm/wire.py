@@ -95,9 +95,15 @@ def endpoint(role: LLMRole, home: str, variable: str) -> Endpoint:
             f"the variable {name} holds no key",
             f"set {name}, or name another variable in api_key_env",
         )
-    # two servers may serve different weights under one model name, so the ledger must tell them apart
-    provider = f"{role.provider}@{public(role.base_url)}" if role.base_url else role.provider
-    return Endpoint(provider, role.model, role.base_url or home, key, name or "api_key_env")
+    return Endpoint(provider_name(role), role.model, role.base_url or home, key, name or "api_key_env")
+
+
+def provider_name(role: LLMRole) -> str:
+    """The provider's name in the ledger and in prices.
+
+    Two servers may serve different weights under one model name, and at different prices, so an address is part of it.
+    """
+    return f"{role.provider}@{public(role.base_url)}" if role.base_url else role.provider
 
 
 def public(base_url: str) -> str:
