@@ -12,7 +12,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from autointerp.llm.commands import app as ledger
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app.add_typer(ledger, name="ledger")
 
 Configs = Annotated[list[str], typer.Argument(help="TOML files or names of presets.", metavar="CONFIG...")]
 Config = Annotated[str, typer.Argument(help="A TOML file or the name of a preset.", metavar="CONFIG")]

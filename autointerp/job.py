@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from autointerp import assets
 from autointerp.config import LLMRole, RunConfig
 from autointerp.corpus.text import stable_hash
 from autointerp.dictionaries import Dictionary, load_dictionary
 from autointerp.errors import UserError
+from autointerp.llm import ledger
 from autointerp.llm.budget import Budget, price_of
 from autointerp.llm.client import Client
 from autointerp.llm.ledger import Ledger
@@ -53,7 +53,7 @@ class Job:
 
     @cached_property
     def ledger(self) -> Ledger:
-        return Ledger(assets.cache() / "ledger.sqlite")
+        return Ledger(ledger.home())
 
     def client(self, role_name: str, role: LLMRole) -> Client:
         """The client of a role, one for the whole run, so that its usage adds up."""

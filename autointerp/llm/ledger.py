@@ -6,11 +6,13 @@ are in it; keys, headers and addresses are not.
 
 import json
 import sqlite3
-from dataclasses import asdict, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+from autointerp import assets
 from autointerp.errors import UserError
 from autointerp.llm.protocol import Reply, Request
 
@@ -26,6 +28,29 @@ CREATE TABLE IF NOT EXISTS replies (
     stored TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
 ) WITHOUT ROWID
 """
+INSERT = "INSERT INTO replies (key, provider, model, request, reply) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+HOLDINGS = """
+SELECT provider, model, COUNT(*), SUM(LENGTH(request) + LENGTH(reply)), MIN(stored), MAX(stored)
+FROM replies GROUP BY provider, model ORDER BY provider, model
+"""
+SECONDS_PER_DAY = 86_400
+
+
+def home() -> Path:
+    """The ledger that all runs of this user share."""
+    return assets.cache() / "ledger.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What the ledger holds of one model. `first` and `last` are UTC; `size` is in bytes of JSON."""
+
+    provider: str
+    model: str
+    replies: int
+    size: int
+    first: str
+    last: str
 
 
 class Ledger:
@@ -65,11 +90,52 @@ class Ledger:
         return replace(Reply(**json.loads(row[0])), cached=True) if row else None
 
     def put(self, key: str, provider: str, model: str, request: Request, reply: Reply) -> None:
-        """Commit a reply. Where two processes asked the same at once the first answer stays, so later runs agree."""
-        self._database.execute(
-            "INSERT INTO replies (key, provider, model, request, reply) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (key, provider, model, encode(asdict(request)), encode(asdict(replace(reply, cached=False)))),
-        )
+        """Commit a reply. Where two processes asked the same at once the first answer stays, so later runs agree.
+
+        Raises UserError where the disk will not take it: an answer that cannot be kept should not be paid for.
+        """
+        row = (key, provider, model, encode(asdict(request)), encode(asdict(replace(reply, cached=False))))
+        try:
+            self._database.execute(INSERT, row)
+        except sqlite3.Error as error:
+            raise UserError(
+                f"you asked to keep a reply in the ledger {self.path}",
+                f"it cannot be written ({error})",
+                "make room on the disk, or end what holds the file, and run again",
+            ) from None
+
+    def holdings(self) -> list[Holding]:
+        """What is held, by provider and model."""
+        return [Holding(*row) for row in self._database.execute(HOLDINGS)]
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Every reply with its request, oldest first, as JSON values."""
+        columns = ("key", "provider", "model", "stored", "request", "reply")
+        for row in self._database.execute(f"SELECT {', '.join(columns)} FROM replies ORDER BY stored, key"):
+            found = dict(zip(columns, row, strict=True))
+            yield found | {name: json.loads(found[name]) for name in ("request", "reply")}
+
+    def prune(self, days: float | None = None, model: str | None = None) -> int:
+        """Forget replies older than `days` and of a `model` (a name, or a pattern with * and ?); how many there were.
+
+        The file shrinks. Raises UserError where another process is writing.
+        """
+        where, values = ["1"], []
+        if days is not None:
+            where.append("stored < datetime('now', ?)")
+            values.append(f"-{days * SECONDS_PER_DAY:.0f} seconds")
+        if model is not None:
+            where.append("model GLOB ?")
+            values.append(model)
+        try:
+            gone = self._database.execute(f"DELETE FROM replies WHERE {' AND '.join(where)}", values).rowcount
+            self._database.execute("VACUUM")
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise UserError(
+                f"you asked to prune the ledger {self.path}", f"it is in use ({error})", "wait until no run is working"
+            ) from None
+        return gone
 
     def close(self) -> None:
         self._database.close()
