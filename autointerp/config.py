@@ -107,6 +107,18 @@ class LexicalExplainer(Role):
     words: int = Field(6, ge=1, description="At most this many words of each sort in the sentence.")
 
 
+class CapabilityConfig(Record):
+    """What a model takes, where you know better than the shipped table."""
+
+    vision: bool | None = Field(None, description="Images in a request.")
+    logprobs: bool | None = Field(None, description="Log-probabilities of the answer's tokens.")
+    temperature: bool | None = Field(None, description="A temperature; it is then 0.")
+    seed: bool | None = Field(None, description="A seed; it is then 0.")
+    structured: bool | None = Field(None, description="A JSON schema for the answer; else it is only checked.")
+    context: int | None = Field(None, ge=1, description="Tokens of request and answer together.")
+    max_images: int | None = Field(None, ge=1, description="Images in one request.")
+
+
 class LLMRole(Role):
     """A language model in a role."""
 
@@ -122,6 +134,7 @@ class LLMRole(Role):
         None, ge=1, description="At most this many in any minute, by the estimated input and max_tokens."
     )
     rubric: str | None = Field(None, description="Rubric id; default is the role's own.")
+    capabilities: CapabilityConfig = CapabilityConfig()
 
 
 class LLMExplainer(LLMRole):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from jsonschema.exceptions import best_match
@@ -13,16 +14,16 @@ FENCED = re.compile(r"^\s*```\w*\s*\n(.*?)\n\s*```\s*$", re.DOTALL | re.MULTILIN
 SHOWN = 200  # characters of a validation message that are kept
 
 
-def read(
-    request: Request, text: str, resolved: str, input_tokens: int | None = None, output_tokens: int | None = None
-) -> Reply:
-    """The reply for a complete text; `failure` says why it is no use where it is empty or not the asked-for JSON."""
-    answer, failure = None, ""
-    if not text.strip():
-        failure = "the model answered with nothing"
-    elif request.schema is not None:
-        answer, failure = parse(text, request.schema)
-    return Reply(text, resolved, answer, failure, input_tokens, output_tokens)
+def read(request: Request, reply: Reply) -> Reply:
+    """The reply with its answer, or with a `failure` where its text is empty or not the asked-for JSON."""
+    if reply.failure:
+        return reply
+    if not reply.text.strip():
+        return replace(reply, failure="the model answered with nothing")
+    if request.schema is None:
+        return reply
+    answer, failure = parse(reply.text, request.schema)
+    return replace(reply, answer=answer, failure=failure)
 
 
 def parse(text: str, schema: dict[str, Any]) -> tuple[Any, str]:

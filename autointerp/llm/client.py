@@ -16,12 +16,14 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from autointerp.errors import UserError, WorkPending
 from autointerp.llm.budget import Budget, Cost
+from autointerp.llm.capabilities import Capabilities, refuse
 from autointerp.llm.ledger import Ledger
 from autointerp.llm.pace import Pace
 from autointerp.llm.prices import Price
 from autointerp.llm.protocol import Provider, Reply, Request, TransientError, Usage, input_bytes, key
 
 T = TypeVar("T")
+ANYTHING = Capabilities(vision=True, logprobs=True)  # a provider that does not say is taken to know its model
 BYTES_PER_TOKEN = 4  # about what English has; providers count by such an estimate, too
 FEWEST_BYTES_PER_TOKEN = 2  # fewer than texts have, so that a reservation is not passed
 backoff = wait_random_exponential(multiplier=1, max=30)
@@ -72,7 +74,7 @@ class Client:
         Without an answer in time the reply is a `failure`, which is not stored. Raises UserError for what only the
         user can mend, and WorkPending where the provider is down or the budget would be passed.
         """
-        address = key(self._provider.name, self._provider.model, request)
+        address = self._key(request)
         stored = self._ledger.get(address)
         if stored is not None:
             return self._count(stored)
@@ -103,7 +105,7 @@ class Client:
         return self._apart(lambda: self._runner.run(self._complete_all(requests, done)))
 
     async def _complete_all(self, requests: Sequence[Request], done: Callable[[], None]) -> list[Reply]:
-        addresses = [key(self._provider.name, self._provider.model, request) for request in requests]
+        addresses = [self._key(request) for request in requests]
         waiting: dict[str, list[int]] = {}
         for position, address in enumerate(addresses):
             waiting.setdefault(address, []).append(position)
@@ -151,6 +153,12 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _key(self, request: Request) -> str:
+        """The request's address in the ledger. What the model cannot give is refused here, before anything is sent."""
+        provider = self._provider
+        refuse(request, getattr(provider, "capabilities", ANYTHING), provider.name, provider.model)
+        return key(provider.name, provider.model, request, getattr(provider, "parameters", None))
 
     async def _ask(self, request: Request, clock: asyncio.Timeout) -> Reply:
         """One attempt. The deadline stands still while it waits for its turn: that is not the provider's delay."""

@@ -87,14 +87,14 @@ class Ledger:
     def get(self, key: str) -> Reply | None:
         """The stored reply, marked as cached, or None."""
         row = self._database.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
-        return replace(Reply(**json.loads(row[0])), cached=True) if row else None
+        return replace(Reply.of(json.loads(row[0])), cached=True) if row else None
 
     def put(self, key: str, provider: str, model: str, request: Request, reply: Reply) -> None:
         """Commit a reply. Where two processes asked the same at once the first answer stays, so later runs agree.
 
         Raises UserError where the disk will not take it: an answer that cannot be kept should not be paid for.
         """
-        row = (key, provider, model, encode(asdict(request)), encode(asdict(replace(reply, cached=False))))
+        row = (key, provider, model, encode(request.described()), encode(asdict(replace(reply, cached=False))))
         try:
             self._database.execute(INSERT, row)
         except sqlite3.Error as error:

@@ -1,13 +1,17 @@
 """OpenAI's chat completions, and every server that speaks the same protocol."""
 
+import hashlib
 from typing import Any
 
 import openai
+from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletion
+from openai.types.chat.chat_completion import ChoiceLogprobs
 
 from autointerp.config import LLMRole
 from autointerp.llm import answers
-from autointerp.llm.protocol import Reply, Request, TransientError
+from autointerp.llm.capabilities import Capabilities, look_up
+from autointerp.llm.protocol import Reply, Request, TokenLogprob, TransientError
 from autointerp.llm.wire import Endpoint, endpoint
 
 HOME = "https://api.openai.com/v1"
@@ -18,29 +22,36 @@ REFUSED = {"content_filter", "content_policy_violation"}
 
 
 def open(role: LLMRole) -> "OpenAIProvider":
-    return OpenAIProvider(endpoint(role, HOME, VARIABLE), compatible=role.base_url is not None)
+    compatible = role.base_url is not None
+    can = look_up("compatible" if compatible else "openai", role.model, role.capabilities)
+    return OpenAIProvider(endpoint(role, HOME, VARIABLE), compatible, can)
 
 
 class OpenAIProvider:
     """One model behind a chat-completions endpoint.
 
-    Hosted models reject sampling parameters or not by model and effort, so they get none; a `compatible` server
-    gets temperature 0 and a fixed seed, since its defaults come from the model's files. `extra` is sent as it is.
-    Asked-for schemas are sent as strict: every object needs `additionalProperties: false` and all keys required.
+    Models that take them get temperature 0 and a fixed seed: the defaults of a `compatible` server come from the
+    model's files. `extra` is sent as it is. What many requests have in common comes first, and the hosted API gets a
+    key to it, so that they meet in one cache. Asked-for schemas are sent as strict: every object needs
+    `additionalProperties: false` and all keys required.
     """
 
     def __init__(
         self,
         place: Endpoint,
         compatible: bool = False,
+        can: Capabilities | None = None,
         extra: dict[str, Any] | None = None,
         read_seconds: float = READ_SECONDS,
     ) -> None:
         self.name = place.name
         self.model = place.model
         self._place = place
+        self.capabilities = can = can or look_up("compatible" if compatible else "openai", place.model)
         self._compatible = compatible
-        self._extra = extra
+        self._sampling = {name: 0 for name in ("temperature", "seed") if getattr(can, name)}
+        self._extra = extra or {}
+        self.parameters = self._sampling | self._extra | ({} if can.structured else {"structured": False})
         self._client = openai.AsyncOpenAI(
             api_key=place.key,
             base_url=place.base_url,
@@ -58,7 +69,8 @@ class OpenAIProvider:
             if error.code in REFUSED:
                 return Reply("", "", failure=f"refused: {self._place.clean(error.message)}")
             spent = error.code in SPENT
-            raise self._place.status_error(error.status_code, error.message, error.response.headers, spent) from error
+            headers = error.response.headers
+            raise self._place.status_error(error.status_code, error.message, headers, request, spent) from error
         except (openai.APIError, ValueError) as error:  # ValueError: the body is no JSON, or no text
             raise self._place.malformed(str(error)) from error
         return self._read(request, response)
@@ -67,15 +79,19 @@ class OpenAIProvider:
         await self._client.close()
 
     def _parameters(self, request: Request) -> dict[str, Any]:
-        messages = [{"role": "user", "content": request.content}]
+        messages: list[dict[str, Any]] = [{"role": "user", "content": content(request)}]
         if request.shared:
             messages.insert(0, {"role": "system", "content": request.shared})
-        parameters: dict[str, Any] = {"model": self.model, "messages": messages}
+        parameters: dict[str, Any] = {"model": self.model, "messages": messages, **self._sampling}
         if self._compatible:
-            parameters |= {"max_tokens": request.max_tokens, "temperature": 0, "seed": 0}
+            parameters["max_tokens"] = request.max_tokens
         else:
             parameters["max_completion_tokens"] = request.max_tokens
-        if request.schema is not None:
+            if request.shared:
+                parameters["prompt_cache_key"] = hashlib.sha256(request.shared.encode()).hexdigest()[:32]
+        if request.top_logprobs:
+            parameters |= {"logprobs": True, "top_logprobs": request.top_logprobs}
+        if request.schema is not None and self.capabilities.structured:
             schema = {"name": "answer", "strict": True, "schema": request.schema}
             parameters["response_format"] = {"type": "json_schema", "json_schema": schema}
         if self._extra:
@@ -86,29 +102,59 @@ class OpenAIProvider:
         if not isinstance(response, ChatCompletion):
             raise self._place.malformed(f"{type(response).__name__} {str(response)[:80]}")
         if not response.choices:
-            raise self._unstarted(response)
+            raise self._unstarted(request, response)
         choice = response.choices[0]
         if choice.message is None or choice.finish_reason not in ("stop", "length", "content_filter", None):
             raise self._place.malformed(f"finish_reason {choice.finish_reason!r}")
         text = choice.message.content if isinstance(choice.message.content, str) else ""
         resolved = response.model or ""
-        usage = response.usage
-        tokens = (usage.prompt_tokens, usage.completion_tokens) if usage else (None, None)
         failure = ""
         if choice.message.refusal or choice.finish_reason == "content_filter":
             failure = f"refused: {choice.message.refusal or 'stopped by the content filter'}"
         elif choice.finish_reason == "length":
             failure = f"cut at max_tokens = {request.max_tokens}"
-        if failure:
-            return Reply(text, resolved, None, failure, *tokens)
-        return answers.read(request, text, resolved, *tokens)
+        reply = Reply(text, resolved, None, failure, **tokens(response.usage), logprobs=logprobs(choice.logprobs))
+        return answers.read(request, reply)
 
-    def _unstarted(self, response: ChatCompletion) -> Exception:
+    def _unstarted(self, request: Request, response: ChatCompletion) -> Exception:
         """Routers report upstream errors with status 200 and an `error` in the place of choices."""
         error = (response.model_extra or {}).get("error")
         if not isinstance(error, dict):
             return self._place.malformed("no choices")
         message, code = str(error.get("message", error)), error.get("code")
         if isinstance(code, int) and code >= 400:
-            return self._place.status_error(code, message, {})
+            return self._place.status_error(code, message, {}, request)
         return TransientError(f"{self._place.host} answered with an error ({self._place.clean(message)})")
+
+
+def content(request: Request) -> str | list[dict[str, Any]]:
+    """The images, each behind its number, then the text."""
+    if not request.images:
+        return request.content
+    parts: list[dict[str, Any]] = []
+    for number, image in enumerate(request.images):
+        url = f"data:{image.media_type};base64,{image.base64}"
+        parts += [{"type": "text", "text": f"image {number}"}, {"type": "image_url", "image_url": {"url": url}}]
+    return [*parts, {"type": "text", "text": request.content}]
+
+
+def tokens(usage: CompletionUsage | None) -> dict[str, Any]:
+    """Token counts by the fields of a reply. Here those of the prompt cache are part of prompt_tokens."""
+    if usage is None:
+        return {}
+    details = usage.prompt_tokens_details
+    return {
+        "input_tokens": usage.prompt_tokens,
+        "output_tokens": usage.completion_tokens,
+        "cache_read_tokens": (details and details.cached_tokens) or 0,
+        "cache_write_tokens": (details and details.cache_write_tokens) or 0,
+    }
+
+
+def logprobs(given: ChoiceLogprobs | None) -> tuple[TokenLogprob, ...] | None:
+    if given is None or given.content is None:
+        return None
+    return tuple(
+        TokenLogprob(one.token, one.logprob, tuple((other.token, other.logprob) for other in one.top_logprobs or ()))
+        for one in given.content
+    )

@@ -2,16 +2,38 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+IMAGE_BYTES = 6400  # four bytes for each of the 1,600 tokens or so of a picture of a megapixel
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A picture as the bytes of its file. `media_type` is image/png, image/jpeg, image/gif or image/webp."""
+
+    media_type: str
+    data: bytes = field(repr=False)
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+    @property
+    def base64(self) -> str:
+        return b64encode(self.data).decode("ascii")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """One question. `shared` is the part that many requests have in common and comes first (prompt caching).
 
-    `schema` is a JSON schema that the answer must satisfy, or None for plain text. `sample` tells apart repeated
-    draws of one question; it takes part in the ledger's key and is not sent.
+    Then come the `images`, each behind a line "image 0", "image 1" and so on, by which `content` can speak of them,
+    and last `content`. `schema` is a JSON schema that the answer must satisfy, or None for plain text. With
+    `top_logprobs` the reply says for each token of the answer how likely it and so many alternatives were. `sample`
+    tells apart repeated draws of one question; it takes part in the ledger's key and is not sent.
     """
 
     shared: str
@@ -19,6 +41,31 @@ class Request:
     schema: dict[str, Any] | None = None
     max_tokens: int = 1024
     sample: int = 0
+    images: tuple[Image, ...] = ()
+    top_logprobs: int = 0
+
+    def described(self) -> dict[str, Any]:
+        """The request as JSON values, images by their hash: what the ledger keeps and its key is made of."""
+        found: dict[str, Any] = {
+            "shared": self.shared,
+            "content": self.content,
+            "schema": self.schema,
+            "max_tokens": self.max_tokens,
+            "sample": self.sample,
+        }
+        if self.images:
+            found["images"] = [[image.media_type, image.sha256] for image in self.images]
+        if self.top_logprobs:
+            found["top_logprobs"] = self.top_logprobs
+        return found
+
+
+class TokenLogprob(NamedTuple):
+    """A token of an answer with its natural log-probability, and the likeliest tokens in its place."""
+
+    token: str
+    logprob: float
+    alternatives: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +75,8 @@ class Reply:
     `failure` is empty, or a sentence that says why there is no usable answer (refusal, cut at max_tokens, not the
     asked-for JSON). Token counts are None where the server gives none. Tokens that the provider's prompt cache gave or
     took are part of `input_tokens`. `price_usd` is what it cost when it was paid for, None where no table knows;
-    `cached` says that it came from the ledger and cost nothing this time.
+    `cached` says that it came from the ledger and cost nothing this time. `logprobs` is None where none were asked
+    for or given.
     """
 
     text: str
@@ -42,6 +90,18 @@ class Reply:
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     price_usd: float | None = None
+    logprobs: tuple[TokenLogprob, ...] | None = None
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> "Reply":
+        """A reply from the JSON values of its fields."""
+        if values.get("logprobs") is not None:
+            tokens = (
+                TokenLogprob(token, logprob, tuple((other, value) for other, value in alternatives))
+                for token, logprob, alternatives in values["logprobs"]
+            )
+            values = values | {"logprobs": tuple(tokens)}
+        return cls(**values)
 
 
 class TransientError(Exception):
@@ -64,7 +124,9 @@ class Provider(Protocol):
     """What a plugin implements. `name` and `model` are what was requested; they take part in the ledger's key.
 
     `complete` raises TransientError for what a retry may mend, UserError for what only the user can mend (key,
-    unknown model), and returns a Reply with a `failure` for an answer that is no use.
+    unknown model), and returns a Reply with a `failure` for an answer that is no use. A provider may also have
+    `max_concurrency` (requests in flight), `capabilities` (what is not among them is refused beforehand) and
+    `parameters` (what it sends beside the request and could change an answer; part of the ledger's key).
     """
 
     name: str
@@ -75,16 +137,20 @@ class Provider(Protocol):
     async def close(self) -> None: ...
 
 
-def key(provider: str, model: str, request: Request) -> str:
+def key(provider: str, model: str, request: Request, parameters: Mapping[str, Any] | None = None) -> str:
     """The ledger's address of a request: a hash of all that could change the answer."""
-    content = json.dumps([provider, model, asdict(request)], sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(content.encode()).hexdigest()
+    parts = [provider, model, request.described(), *([dict(parameters)] if parameters else [])]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def input_bytes(request: Request) -> int:
-    """The size of what is sent, in UTF-8 bytes: what estimates of input tokens start from."""
+    """The size of what is sent, in UTF-8 bytes: what estimates of input tokens start from.
+
+    An image counts as much as the text that costs what a large one costs, whatever its file weighs.
+    """
     schema = json.dumps(request.schema) if request.schema is not None else ""
-    return sum(len(text.encode("utf-8", "replace")) for text in (request.shared, request.content, schema))
+    texts = sum(len(text.encode("utf-8", "replace")) for text in (request.shared, request.content, schema))
+    return texts + IMAGE_BYTES * len(request.images)
 
 
 @dataclass(frozen=True, slots=True)

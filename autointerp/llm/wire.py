@@ -14,11 +14,13 @@ import httpx2
 
 from autointerp.config import LLMRole
 from autointerp.errors import UserError
-from autointerp.llm.protocol import TransientError
+from autointerp.llm.protocol import Request, TransientError, input_bytes
 
 CONNECT_SECONDS = 10.0
 SHOWN = 300  # characters of a server's message that are repeated to the user
 TOO_LONG = re.compile(r"context (?:length|window|size)|too (?:long|large)|exceed", re.IGNORECASE)
+UNKNOWN_MODEL = re.compile(r"model\b.{0,80}(?:not found|not exist)|(?:unknown|no such) model", re.I)
+SCHEMA = re.compile(r"schema|response_format|output_config", re.IGNORECASE)
 THROTTLED = (429, 529)
 NO_KEY = "none"  # the SDKs insist on a key where the server does not
 
@@ -47,7 +49,7 @@ class Endpoint:
         )
 
     def status_error(
-        self, status: int, message: str, headers: Mapping[str, str], exhausted: bool = False
+        self, status: int, message: str, headers: Mapping[str, str], request: Request, exhausted: bool = False
     ) -> TransientError | UserError:
         """The exception for an HTTP status. `exhausted` marks a spent quota, which comes as 429 and never passes."""
         said = f"{status}: {self.clean(message)}"
@@ -58,11 +60,18 @@ class Endpoint:
             return TransientError(f"{self.host} answered {said}", retry_after(headers), status in THROTTLED)
         if status in (401, 403):
             return UserError(asked, f"{self.host} refused the key ({said})", f"check the key in {self.key_source}")
-        if status == 404:
+        if status == 404 or UNKNOWN_MODEL.search(message):
             return UserError(asked, f"{self.host} does not know it ({said})", "check model and base_url")
         if status == 413 or TOO_LONG.search(message):
-            next_step = "show fewer or shorter excerpts, lower max_tokens, or choose a model with a longer context"
-            return UserError(asked, f"{self.host} found the request too long ({said})", next_step)
+            size = f"about {input_bytes(request) // 4:,} tokens and {request.max_tokens:,} for the answer"
+            next_step = (
+                "lower examples, items_per_request, evidence.window or max_tokens, or choose a model with a longer "
+                "context"
+            )
+            return UserError(asked, f"{self.host} found the request of {size} too long ({said})", next_step)
+        if request.schema is not None and SCHEMA.search(message):
+            next_step = "simplify the schema of the rubric, or set capabilities.structured = false to only check it"
+            return UserError(asked, f"{self.host} refused the schema of the answer ({said})", next_step)
         return UserError(asked, f"{self.host} refused the request ({said})", "check the settings of this role")
 
     def malformed(self, what: str) -> TransientError:
