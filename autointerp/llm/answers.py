@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from jsonschema.exceptions import best_match
@@ -33,10 +34,17 @@ def parse(text: str, schema: dict[str, Any]) -> tuple[Any, str]:
         answer = json.loads(fence[1] if fence else text, parse_constant=reject)
     except (ValueError, RecursionError) as error:
         return None, f"the answer is not JSON ({str(error)[:SHOWN]})"
-    problem = best_match(validator_for(schema)(schema).iter_errors(answer))
+    problem = best_match(validator(json.dumps(schema)).iter_errors(answer))
     if problem is None:
         return answer, ""
     return None, f"the answer does not fit its schema at {problem.json_path}: {problem.message[:SHOWN]}"
+
+
+@lru_cache(maxsize=64)
+def validator(schema: str) -> Any:
+    """The validator of a schema that is given as JSON: many requests share one."""
+    content = json.loads(schema)
+    return validator_for(content)(content)
 
 
 def reject(constant: str) -> NoReturn:

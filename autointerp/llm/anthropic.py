@@ -1,5 +1,7 @@
 """Anthropic's messages."""
 
+import json
+from functools import lru_cache
 from typing import Any
 
 import anthropic
@@ -74,7 +76,7 @@ class AnthropicProvider:
             parameters["system"] = [cached]
         if request.schema is not None and self.capabilities.structured:
             # the API takes a subset of JSON schema; the answer is checked against the whole of it
-            schema = anthropic.transform_schema(request.schema)
+            schema = reduced(json.dumps(request.schema))
             parameters["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
         return parameters
 
@@ -92,6 +94,12 @@ class AnthropicProvider:
         elif response.stop_reason in CUT:
             failure = f"cut at max_tokens = {request.max_tokens} ({response.stop_reason})"
         return answers.read(request, Reply(text, resolved, None, failure, **tokens(response.usage)))
+
+
+@lru_cache(maxsize=64)
+def reduced(schema: str) -> dict[str, Any]:
+    """The part of a schema, given as JSON, that the API takes."""
+    return anthropic.transform_schema(json.loads(schema))
 
 
 def content(request: Request) -> str | list[dict[str, Any]]:

@@ -74,7 +74,9 @@ class Client:
         Without an answer in time the reply is a `failure`, which is not stored. Raises UserError for what only the
         user can mend, and WorkPending where the provider is down or the budget would be passed.
         """
-        address = self._key(request)
+        return await self._complete(self._key(request), request)
+
+    async def _complete(self, address: str, request: Request) -> Reply:
         stored = self._ledger.get(address)
         if stored is not None:
             return self._count(stored)
@@ -118,7 +120,7 @@ class Client:
             while pending and not errors:
                 address, positions = pending.popleft()
                 try:
-                    replies[address] = await self.complete(requests[positions[0]])
+                    replies[address] = await self._complete(address, requests[positions[0]])
                     for _ in positions:
                         done()
                 except Exception as error:  # raised below

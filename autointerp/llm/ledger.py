@@ -7,7 +7,7 @@ are in it; keys, headers and addresses are not.
 import json
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +18,7 @@ from autointerp.llm.protocol import Reply, Request
 
 VERSION = 1
 BUSY_SECONDS = 60.0
+CHECKPOINT_PAGES = 10_000  # of 4 KiB
 TABLE = """
 CREATE TABLE IF NOT EXISTS replies (
     key TEXT PRIMARY KEY,
@@ -26,7 +27,7 @@ CREATE TABLE IF NOT EXISTS replies (
     request TEXT NOT NULL,
     reply TEXT NOT NULL,
     stored TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
-) WITHOUT ROWID
+)
 """
 INSERT = "INSERT INTO replies (key, provider, model, request, reply) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 HOLDINGS = """
@@ -80,6 +81,8 @@ class Ledger:
         self._database.execute("PRAGMA journal_mode = WAL")
         # in WAL mode this survives the death of the process, not of the machine, and saves an fsync per reply
         self._database.execute("PRAGMA synchronous = NORMAL")
+        # copying the log into the file waits for the disk, and so would every request in flight: do it seldom
+        self._database.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         if version < VERSION:
             self._database.execute(TABLE)
             self._database.execute(f"PRAGMA user_version = {VERSION}")
@@ -94,7 +97,7 @@ class Ledger:
 
         Raises UserError where the disk will not take it: an answer that cannot be kept should not be paid for.
         """
-        row = (key, provider, model, encode(request.described()), encode(asdict(replace(reply, cached=False))))
+        row = (key, provider, model, encode(request.described()), encode(reply.described()))
         try:
             self._database.execute(INSERT, row)
         except sqlite3.Error as error:

@@ -92,6 +92,10 @@ class Reply:
     price_usd: float | None = None
     logprobs: tuple[TokenLogprob, ...] | None = None
 
+    def described(self) -> dict[str, Any]:
+        """The reply as JSON values, as it was when it was paid for: what the ledger keeps."""
+        return {name: getattr(self, name) for name in self.__slots__} | {"cached": False}
+
     @classmethod
     def of(cls, values: dict[str, Any]) -> "Reply":
         """A reply from the JSON values of its fields."""
