@@ -6,7 +6,7 @@ import random
 import time
 from asyncio import sleep
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import TracebackType
@@ -80,18 +80,21 @@ class Client:
         stored = self._ledger.get(address)
         if stored is not None:
             return self._count(stored)
+        attempts = 0
         try:
             async with asyncio.timeout(self._deadline) as clock:
-                retrying = AsyncRetrying(
-                    sleep=sleep,
-                    stop=lambda state: state.attempt_number >= self._attempts or state.upcoming_sleep >= left(clock),
-                    wait=pause,
-                    retry=retry_if_exception_type(TransientError),
-                    reraise=True,
-                )
-                reply: Reply = await retrying(self._ask, request, clock)
+
+                async def attempt() -> Reply:
+                    nonlocal attempts
+                    attempts += 1
+                    return await self._ask(request, clock)
+
+                try:
+                    reply = await attempt()
+                except TransientError as error:
+                    reply = await self._insist(attempt, error, clock)
         except TransientError as error:
-            return self._give_up(f"given up at attempt {retrying.statistics['attempt_number']}: {error}")
+            return self._give_up(f"given up at attempt {attempts}: {error}")
         except TimeoutError:
             return self._give_up(f"no answer within {self._deadline:g} s")
         self._failed_in_a_row = 0
@@ -161,6 +164,30 @@ class Client:
         provider = self._provider
         refuse(request, getattr(provider, "capabilities", ANYTHING), provider.name, provider.model)
         return key(provider.name, provider.model, request, getattr(provider, "parameters", None))
+
+    async def _insist(
+        self, attempt: Callable[[], Awaitable[Reply]], error: TransientError, clock: asyncio.Timeout
+    ) -> Reply:
+        """Go on after a first attempt that ended in `error`, as often as attempts and the clock allow.
+
+        The first is made outside since few requests need a second, and tenacity costs as much as all the rest here.
+        """
+        made = [error]
+
+        async def again() -> Reply:
+            if made:
+                raise made.pop()
+            return await attempt()
+
+        retrying = AsyncRetrying(
+            sleep=sleep,
+            stop=lambda state: state.attempt_number >= self._attempts or state.upcoming_sleep >= left(clock),
+            wait=pause,
+            retry=retry_if_exception_type(TransientError),
+            reraise=True,
+        )
+        reply: Reply = await retrying(again)
+        return reply
 
     async def _ask(self, request: Request, clock: asyncio.Timeout) -> Reply:
         """One attempt. The deadline stands still while it waits for its turn: that is not the provider's delay."""
