@@ -134,7 +134,9 @@ class LLMRole(Role):
         None, ge=1, description="At most this many in any minute, by the estimated input and max_tokens."
     )
     rubric: str | None = Field(None, description="Rubric id; default is the role's own.")
-    capabilities: CapabilityConfig = CapabilityConfig()
+    capabilities: CapabilityConfig = Field(
+        CapabilityConfig(), description="What the model takes, where you know better than the shipped table."
+    )
 
 
 class LLMExplainer(LLMRole):

@@ -11,7 +11,7 @@ from autointerp.config import LLMRole
 from autointerp.llm import answers
 from autointerp.llm.capabilities import Capabilities, look_up
 from autointerp.llm.protocol import Reply, Request
-from autointerp.llm.wire import Endpoint, endpoint
+from autointerp.llm.wire import Endpoint, endpoint, hush
 
 HOME = "https://api.anthropic.com"
 VARIABLE = "ANTHROPIC_API_KEY"
@@ -33,6 +33,7 @@ class AnthropicProvider:
     def __init__(self, place: Endpoint, can: Capabilities | None = None, read_seconds: float = READ_SECONDS) -> None:
         self.capabilities = can or look_up("anthropic", place.model)
         self.parameters = {} if self.capabilities.structured else {"structured": False}
+        hush("anthropic")
         self.name = place.name
         self.model = place.model
         self._place = place

@@ -12,7 +12,7 @@ from autointerp.config import LLMRole
 from autointerp.llm import answers
 from autointerp.llm.capabilities import Capabilities, look_up
 from autointerp.llm.protocol import Reply, Request, TokenLogprob, TransientError
-from autointerp.llm.wire import Endpoint, endpoint
+from autointerp.llm.wire import Endpoint, endpoint, hush
 
 HOME = "https://api.openai.com/v1"
 VARIABLE = "OPENAI_API_KEY"
@@ -44,6 +44,7 @@ class OpenAIProvider:
         extra: dict[str, Any] | None = None,
         read_seconds: float = READ_SECONDS,
     ) -> None:
+        hush("openai")
         self.name = place.name
         self.model = place.model
         self._place = place

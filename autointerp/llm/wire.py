@@ -1,6 +1,7 @@
 """What the HTTP adapters share: which key goes where, connections, and which errors a retry may mend."""
 
 import ipaddress
+import logging
 import math
 import os
 import re
@@ -113,6 +114,12 @@ def provider_name(role: LLMRole) -> str:
     Two servers may serve different weights under one model name, and at different prices, so an address is part of it.
     """
     return f"{role.provider}@{public(role.base_url)}" if role.base_url else role.provider
+
+
+def hush(sdk: str) -> None:
+    """Keep an SDK's debug log shut, whatever its own variable says: it repeats all that servers say, keys included."""
+    log = logging.getLogger(sdk)
+    log.setLevel(max(logging.INFO, log.level))
 
 
 def public(base_url: str) -> str:

@@ -31,8 +31,15 @@ def played(request: Received) -> str:
 @pytest.mark.parametrize("level", ["warning", "debug"])
 def test_a_whole_run_writes_no_key(level: str, server: FaultServer, tmp_path: Path) -> None:
     server.answer = played
-    echoes = [faults.status(code, f"no {key}", retry_after_ms="1") for code in (429, 500) for key in KEYS.values()]
-    server.plan(*echoes, faults.Fault(text=f"not JSON but {KEYS['ONE_KEY'][:4]}"), faults.LOST, faults.HTML)
+
+    def echo(request: Received) -> faults.Fault:
+        """Every seventh request gets its own key back in an error message, every eleventh is lost."""
+        key = request.headers["authorization"].removeprefix("Bearer ")
+        if len(server.received) % 7 == 0:
+            return faults.status((429, 500, 529)[len(server.received) % 3], f"not with {key}", retry_after_ms="1")
+        return faults.LOST if len(server.received) % 11 == 0 else faults.GOOD
+
+    server.choose = echo
     tree = plant.settings(plant.plant(tmp_path / "planted", n_documents=24))
     role: dict[str, Any] = {"kind": "llm", "model": "served", "concurrency": 4}
     one = role | {"provider": "anthropic", "base_url": server.url, "api_key_env": "ONE_KEY"}
