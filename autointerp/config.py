@@ -133,6 +133,8 @@ class LLMRole(Role):
     tokens_per_minute: float | None = Field(
         None, ge=1, description="At most this many in any minute, by the estimated input and max_tokens."
     )
+    batch: bool = Field(False, description="Ask in batches: half the price, answers within a day (see batch_wait).")
+    batch_wait: float = Field(0.0, ge=0, description="Seconds to wait for batches before the run ends with exit 75.")
     rubric: str | None = Field(None, description="Rubric id; default is the role's own.")
     capabilities: CapabilityConfig = Field(
         CapabilityConfig(), description="What the model takes, where you know better than the shipped table."
@@ -171,7 +173,9 @@ class EmbeddingScorer(Role):
 
 
 # Settings of a role that say how it is done and cannot change an answer; they take part in no stage's inputs.
-MANNER = frozenset({"concurrency", "requests_per_minute", "tokens_per_minute", "api_key_env", "batch_size"})
+MANNER = frozenset(
+    {"concurrency", "requests_per_minute", "tokens_per_minute", "api_key_env", "batch", "batch_wait", "batch_size"}
+)
 
 Explainer = Annotated[LexicalExplainer | LLMExplainer | GivenExplainer, Field(discriminator="kind")]
 Scorer = Annotated[EmbeddingScorer | LLMScorer, Field(discriminator="kind")]
@@ -198,7 +202,7 @@ class CircularityConfig(Record):
 
 
 class BudgetConfig(Record):
-    """Caps on what one start of a run spends; run again, it goes on from there. No cap where there is none."""
+    """Caps on what a run spends, all its starts together. No cap where there is none."""
 
     usd: float | None = Field(None, ge=0, description="US dollars, by [prices] or the shipped table.")
     requests: int | None = Field(None, ge=0, description="Requests that reach a provider, repeated ones included.")

@@ -11,7 +11,7 @@ from autointerp.corpus.text import stable_hash
 from autointerp.dictionaries import Dictionary, load_dictionary
 from autointerp.errors import UserError
 from autointerp.llm import ledger
-from autointerp.llm.budget import Budget, price_of
+from autointerp.llm.budget import Budget, Journal, price_of
 from autointerp.llm.client import Client
 from autointerp.llm.ledger import Ledger
 from autointerp.llm.providers import open_provider
@@ -24,7 +24,8 @@ class Job:
         self.config = config
         self.directory = directory
         self.clients: dict[str, Client] = {}
-        self.budget = Budget(config.budget)
+        self._journal = Journal(directory / "spending.log")
+        self.budget = Budget(config.budget, self._journal)
 
     @cached_property
     def subject(self) -> TextSubject:
@@ -66,6 +67,8 @@ class Job:
                 tokens_per_minute=role.tokens_per_minute,
                 budget=self.budget,
                 price=price_of(role, self.config),
+                batch=role.batch,
+                batch_wait=role.batch_wait,
             )
         return self.clients[role_name]
 
@@ -80,3 +83,4 @@ class Job:
     def close(self) -> None:
         for client in self.clients.values():
             client.close()
+        self._journal.close()

@@ -17,7 +17,7 @@ from autointerp.errors import GateFailed, UserError
 from autointerp.evidence import stage as evidence
 from autointerp.explain import stage as explain
 from autointerp.job import Job
-from autointerp.llm.budget import refuse_unpriced
+from autointerp.llm.budget import refuse_unbatched, refuse_unpriced
 from autointerp.progress import log
 from autointerp.report import stage as report
 from autointerp.score import stage as score
@@ -79,6 +79,7 @@ def run(
     config = source if isinstance(source, RunConfig) else configuration.load(source, overrides)
     refuse_circular(config, Roles(config))
     refuse_unpriced(config)
+    refuse_unbatched(config)
     directory = RunDirectory(Path(out) / config.name)
     settings = configuration.dump(config)
     if not (directory / "run.toml").exists() or (directory / "run.toml").read_text("utf-8") != settings:

@@ -10,7 +10,7 @@ from autointerp.config import GivenExplainer, LLMExplainer, LLMRole, LLMScorer, 
 from autointerp.corpus import text as corpus
 from autointerp.errors import UserError
 from autointerp.llm.budget import price_of, worded
-from autointerp.llm.providers import open_provider
+from autointerp.llm.providers import batching, open_provider
 
 TOKENS_PER_WORD = 1.4
 TOKENS_PER_EXCERPT_OVERHEAD = 12  # the JSON around an excerpt
@@ -94,7 +94,7 @@ def plan(config: RunConfig) -> Plan:
         notes.append(f"about {sum(priced):,.2f} USD in all{unpriced}, and nothing for answers that are in the ledger")
     caps = [worded(cap, name) for name, cap in config.budget.model_dump(exclude_none=True).items()]
     if caps:
-        notes.append(f"one start stops before it spends more than {' or '.join(caps)}; run again, it goes on")
+        notes.append(f"the run stops before it has spent more than {' or '.join(caps)}, all its starts together")
     if config.circularity.allow:
         notes.append(f"grades worse than {config.circularity.worst} are allowed: {config.circularity.allow}")
     return Plan(stages, arms, notes)
@@ -107,7 +107,7 @@ def asked(
     price = price_of(role, config)
     each = price.usd(ceil(sent / requests), ceil(answered / requests)) if price and requests else None
     cost = "unknown" if each is None else f"{each * requests:,.2f}"
-    return StagePlan(stage, f"{name}: {role.model}", requests, sent, answered, cost)
+    return StagePlan(stage, f"{name}: {role.model}{', in batches' * role.batch}", requests, sent, answered, cost)
 
 
 def n_dictionaries_of(config: RunConfig, named: tuple[str, ...] | None) -> int:
@@ -122,7 +122,9 @@ def words(text: str) -> int:
 def missing(name: str, role: LLMExplainer | LLMScorer) -> list[str]:
     """What a provider would refuse with, as a note: a plan is worth reading before the key is there."""
     try:
-        open_provider(role)
+        provider = open_provider(role)
+        if role.batch:
+            batching(provider)
     except UserError as error:
         return [f"{name}: {error}"]
     return []

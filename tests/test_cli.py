@@ -472,12 +472,15 @@ def test_a_budget_ends_with_75_keeps_everything_and_goes_on(
     plant.asked.clear()
     monkeypatch.setenv("AUTOINTERP_CACHE", str(tmp_path / "another-cache"))
     starts = 0
-    while (ended := command("run", config, "--set", "budget.requests=40")).code == 75:
+    while (ended := command("run", config, "--set", f"budget.requests={40 * (starts + 1)}")).code == 75:
         starts += 1
         assert len(plant.asked) == 40 * starts
-        assert "You asked to spend at most 40 requests in one go" in ended.err
+        assert f"You asked to spend at most {40 * starts} requests" in ended.err
         assert re.search(r"which leaves \d+ of \d+ requests unanswered: everything answered is kept", ended.err)
         assert "Traceback" not in ended.err
+        # the cap is the run's: started again, it spends nothing
+        assert command("run", config, "--set", f"budget.requests={40 * starts}").code == 75
+        assert len(plant.asked) == 40 * starts
     assert ended.code == 0
     assert (starts, len(plant.asked)) == (asked // 40, asked)
     for name in ("dictionaries", "features", "scores", "roles"):
@@ -507,7 +510,7 @@ def test_check_estimates_a_price_and_names_the_caps(command: Command, config: Pa
         expected = (int(sent.replace(",", "")) * 2 + int(answered.replace(",", "")) * 10) / 1e6
         assert float(price) == pytest.approx(expected, abs=0.01)
     assert re.search(r"note: about \d+\.\d\d USD in all", ended.out)
-    assert "before it spends more than 2.5 USD or 1,000,000 tokens" in ended.out
+    assert "before it has spent more than 2.5 USD or 1,000,000 tokens" in ended.out
 
 
 def test_one_stage_commands_work_in_order_and_refuse_out_of_order(command: Command, config: Path) -> None:

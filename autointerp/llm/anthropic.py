@@ -1,23 +1,40 @@
 """Anthropic's messages."""
 
 import json
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import anthropic
+import httpx2
 from anthropic.types import Message, TextBlock, Usage
+from anthropic.types.messages import MessageBatch, MessageBatchIndividualResponse
 
 from autointerp.config import LLMRole
+from autointerp.errors import UserError, WorkPending
 from autointerp.llm import answers
 from autointerp.llm.capabilities import Capabilities, look_up
-from autointerp.llm.protocol import Reply, Request
-from autointerp.llm.wire import Endpoint, endpoint, hush
+from autointerp.llm.protocol import BatchIntent, BatchLimits, BatchState, Reply, Request, TransientError
+from autointerp.llm.wire import BATCH_SECONDS, SKEW, Endpoint, endpoint, hush
 
 HOME = "https://api.anthropic.com"
 VARIABLE = "ANTHROPIC_API_KEY"
 READ_SECONDS = 120.0
 SPENT = (anthropic.EnforcedSpendLimitReachedError, anthropic.ContractSpendLimitReachedError)
 CUT = ("max_tokens", "model_context_window_exceeded")
+BATCH_LIMITS = BatchLimits(100_000, 256_000_000)
+STATUS = {  # what an error inside a batch would have been as a response
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
 
 
 def open(role: LLMRole) -> "AnthropicProvider":
@@ -36,6 +53,7 @@ class AnthropicProvider:
         hush("anthropic")
         self.name = place.name
         self.model = place.model
+        self.batch_limits = BATCH_LIMITS
         self._place = place
         self._client = anthropic.AsyncAnthropic(
             api_key=place.key,
@@ -48,22 +66,109 @@ class AnthropicProvider:
 
     async def complete(self, request: Request) -> Reply:
         parameters = self._parameters(request)
-        try:
+        with self._speaking(request):
             response: object = await self._client.messages.create(**parameters)
+        return self._read(request, response)
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    def batch_entry(self, key: str, request: Request) -> dict[str, Any]:
+        return {"custom_id": key, "params": self._parameters(request)}
+
+    async def submit_batch(self, token: str, entries: Sequence[dict[str, Any]]) -> str:
+        with self._speaking(creating=True):
+            batch = await self._client.messages.batches.create(requests=cast(Any, entries), timeout=BATCH_SECONDS)
+        return self._known(batch).id
+
+    async def batch_state(self, batch: str) -> BatchState:
+        with self._speaking():
+            found = self._known(await self._client.messages.batches.retrieve(batch))
+        if found.processing_status == "ended" and not found.results_url:
+            raise UserError(
+                f"you asked {self.name} for the results of the batch {batch}",
+                f"{self._place.host} no longer has them",
+                f"run `autointerp ledger batches --forget {batch}` to have its requests asked and paid for again",
+            )
+        return BatchState(found.processing_status == "ended", found.processing_status)
+
+    async def batch_results(
+        self, batch: str, requests: Mapping[str, Request]
+    ) -> AsyncIterator[tuple[str, Reply | Exception]]:
+        with self._speaking():
+            async for line in self._results(batch):
+                request = requests.get(line.custom_id)
+                yield line.custom_id, self._outcome(request, line.result) if request else KeyError(line.custom_id)
+
+    async def find_batch(self, intent: BatchIntent) -> str | None:
+        """A batch bears no mark of ours, but its results do: their ids are those of the intent."""
+        running: list[str] = []
+        with self._speaking():
+            async for batch in self._client.messages.batches.list(limit=100):
+                if batch.created_at < intent.since - SKEW:
+                    break
+                counts = batch.request_counts
+                n = counts.processing + counts.succeeded + counts.errored + counts.canceled + counts.expired
+                if batch.id in intent.others or n != len(intent.keys):
+                    continue
+                if batch.processing_status != "ended":
+                    running.append(batch.id)
+                elif batch.results_url:
+                    async for line in self._results(batch.id):
+                        if line.custom_id in intent.keys:
+                            return batch.id
+                        break
+        if running:
+            raise WorkPending(
+                f"you asked {self.name} for {self.model} in batches",
+                f"{running[0]}, which has not ended, may be the batch of a start that died before it knew",
+                "run the same command again when it has",
+            )
+        return None
+
+    async def _results(self, batch: str) -> AsyncIterator[MessageBatchIndividualResponse]:
+        try:
+            lines = await self._client.messages.batches.results(batch)
+        except AttributeError as error:  # the SDK takes whatever text it gets for a batch
+            raise self._place.malformed(str(error)) from error
+        async for line in lines:
+            yield line
+
+    def _known(self, batch: object) -> MessageBatch:
+        if isinstance(batch, MessageBatch) and batch.id and batch.processing_status:
+            return batch
+        raise self._place.malformed(f"{type(batch).__name__} {str(batch)[:80]}")
+
+    def _outcome(self, request: Request, result: Any) -> Reply | Exception:
+        """What has come of one request of a batch."""
+        kind = getattr(result, "type", None)
+        if kind == "succeeded":
+            try:
+                return self._read(request, result.message)
+            except TransientError as error:
+                return error
+        if kind == "errored" and result.error and result.error.error:
+            told = result.error.error
+            return self._place.status_error(STATUS.get(told.type, 500), told.message or "", {}, request)
+        return TransientError(f"{self._place.host} says that the request is {kind}")
+
+    @contextmanager
+    def _speaking(self, request: Request | None = None, creating: bool = False) -> Iterator[None]:
+        """Turns the SDK's errors into ours. An error while `creating` a batch may hide that it was accepted."""
+        try:
+            yield
         except anthropic.APIConnectionError as error:
             raise self._place.unreachable(error) from error
         except anthropic.APIStatusError as error:
             spent = isinstance(error, SPENT)
             headers = error.response.headers
             raise self._place.status_error(
-                error.status_code, error.api_message or error.message, headers, request, spent
+                error.status_code, error.api_message or error.message, headers, request, spent, creating
             ) from error
-        except (anthropic.APIError, ValueError) as error:  # ValueError: the body is no JSON, or no text
+        except httpx2.HTTPError as error:  # while a body is read piece by piece
+            raise self._place.unreachable(error) from error
+        except (anthropic.AnthropicError, ValueError) as error:  # ValueError: the body is no JSON, or no text
             raise self._place.malformed(str(error)) from error
-        return self._read(request, response)
-
-    async def close(self) -> None:
-        await self._client.close()
 
     def _parameters(self, request: Request) -> dict[str, Any]:
         parameters: dict[str, Any] = {

@@ -2,31 +2,39 @@
 
 import asyncio
 import math
-import random
 import time
 from asyncio import sleep
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+from tenacity import AsyncRetrying, retry_if_exception_type
 
 from autointerp.errors import UserError, WorkPending
-from autointerp.llm.budget import Budget, Cost
+from autointerp.llm.batches import Batches
+from autointerp.llm.budget import Budget, Cost, Meter
 from autointerp.llm.capabilities import Capabilities, refuse
+from autointerp.llm.claims import Claims
 from autointerp.llm.ledger import Ledger
-from autointerp.llm.pace import Pace
+from autointerp.llm.pace import Pace, pause
 from autointerp.llm.prices import Price
-from autointerp.llm.protocol import Provider, Reply, Request, TransientError, Usage, input_bytes, key
+from autointerp.llm.protocol import (
+    Provider,
+    Reply,
+    Request,
+    TransientError,
+    Usage,
+    input_bytes,
+    key,
+)
+from autointerp.llm.providers import batching
 
 T = TypeVar("T")
 ANYTHING = Capabilities(vision=True, logprobs=True)  # a provider that does not say is taken to know its model
 BYTES_PER_TOKEN = 4  # about what English has; providers count by such an estimate, too
-FEWEST_BYTES_PER_TOKEN = 2  # fewer than texts have, so that a reservation is not passed
-backoff = wait_random_exponential(multiplier=1, max=30)
 
 
 class Client:
@@ -38,6 +46,9 @@ class Client:
     included; to ask again, raise the request's `sample`. After `patience` requests in a row that failed for good the
     provider counts as down and WorkPending is raised; it is also raised before a request would pass the `budget`,
     where `price` says what its tokens cost. Not for use from two threads at once.
+
+    With `batch`, `complete_all` asks in batches instead (see `batches` for what is promised), waits `batch_wait`
+    seconds for them, and raises WorkPending where they take longer.
     """
 
     def __init__(
@@ -52,6 +63,8 @@ class Client:
         tokens_per_minute: float | None = None,
         budget: Budget | None = None,
         price: Price | None = None,
+        batch: bool = False,
+        batch_wait: float = 0.0,
     ) -> None:
         self._provider = provider
         self._ledger = ledger
@@ -60,7 +73,9 @@ class Client:
         self._deadline = deadline
         self._patience = patience
         self._budget = budget or Budget()
-        self._price = price
+        self._meter = Meter(provider.model, price, self._budget)
+        self._claims = Claims(ledger)
+        self._batches = Batches(batching(provider), ledger, self._meter, batch_wait) if batch else None
         self._failed = self._failed_in_a_row = 0
         self._down: WorkPending | None = None
         self._usage = Usage("", provider.name, provider.model)
@@ -114,8 +129,14 @@ class Client:
         waiting: dict[str, list[int]] = {}
         for position, address in enumerate(addresses):
             waiting.setdefault(address, []).append(position)
-        pending = deque(waiting.items())
         replies: dict[str, Reply] = {}
+        if self._batches is not None:
+            replies = await self._in_batches(self._batches, {at: requests[held[0]] for at, held in waiting.items()})
+            for _ in requests:
+                done()
+            return [replies[address] for address in addresses]
+        self._refuse_held(waiting)
+        pending = deque(waiting.items())
         errors: list[Exception] = []
         self._failed, self._failed_in_a_row, self._down = 0, 0, None
 
@@ -140,6 +161,25 @@ class Client:
             raise errors[0]
         return [replies[address] for address in addresses]
 
+    async def _in_batches(self, batches: Batches, asked: Mapping[str, Request]) -> dict[str, Reply]:
+        stored = {address: self._ledger.get(address) for address in asked}
+        found = {address: reply for address, reply in stored.items() if reply is not None}
+        missing = {address: request for address, request in asked.items() if address not in found}
+        found |= await batches.complete(missing) if missing else {}
+        for reply in found.values():
+            self._count(reply)
+        return found
+
+    def _refuse_held(self, addresses: Iterable[str]) -> None:
+        """What is in a batch is on its way and paid for: it is not asked a second time."""
+        n = sum(claim.token is not None for claim in self._claims.held(addresses).values())
+        if n:
+            raise UserError(
+                f"you asked {self._provider.name} for {self._provider.model} without batch = true",
+                f"{n:,} of these requests are in a batch that was submitted before",
+                "set batch = true and run again until it is done, or see `autointerp ledger batches`",
+            )
+
     def usage(self, role: str) -> Usage:
         """What this client has answered so far: `requests` in all, of which `cached` came from the ledger.
 
@@ -149,6 +189,8 @@ class Client:
 
     def close(self) -> None:
         """Close the provider; the ledger, which others may share, stays open."""
+        if self._batches is not None:
+            self._batches.close()
         self._apart(self._shut)
 
     def __enter__(self) -> Self:
@@ -194,7 +236,7 @@ class Client:
         if self._down:
             raise self._down
         size = input_bytes(request)
-        most = self._most(request, size)
+        most = self._meter.most(request, size)
         taken = most  # where the reply is lost, the work may have been done and has to be paid for
         remaining = left(clock)
         clock.reschedule(None)
@@ -203,8 +245,10 @@ class Client:
             clock.reschedule(asyncio.get_running_loop().time() + remaining)
             try:
                 reply = await self._provider.complete(request)
-                reply = replace(reply, seconds=time.monotonic() - started, cached=False, price_usd=self._paid(reply))
-                taken = self._taken(reply, most)
+                reply = replace(
+                    reply, seconds=time.monotonic() - started, cached=False, price_usd=self._meter.paid(reply)
+                )
+                taken = self._meter.taken(reply, most)
             except TransientError as error:
                 taken = most if error.billed else Cost()
                 raise
@@ -219,33 +263,6 @@ class Client:
         if self.pace.flying:
             return False
         raise self._budget.reached(most)
-
-    def _most(self, request: Request, size: int) -> Cost:
-        """What a request can take: an estimate of its input on the high side, and all of max_tokens."""
-        tokens = math.ceil(size / FEWEST_BYTES_PER_TOKEN)
-        usd = self._price.usd(tokens, request.max_tokens) if self._price else None
-        caps = self._budget.caps
-        if usd is None and caps.usd is not None and caps.requests is None and caps.tokens is None:
-            raise UserError(
-                f"you asked to spend at most {caps.usd:g} USD",
-                f"the price of {self._provider.model} is not known for a request of about {tokens:,} tokens",
-                "give it in [prices], or cap budget.requests or budget.tokens, too",
-            )
-        return Cost(usd or 0.0, 1, tokens + request.max_tokens)
-
-    def _paid(self, reply: Reply) -> float | None:
-        if self._price is None or reply.input_tokens is None or reply.output_tokens is None:
-            return None
-        return self._price.usd(
-            reply.input_tokens, reply.output_tokens, reply.cache_read_tokens, reply.cache_write_tokens
-        )
-
-    def _taken(self, reply: Reply, most: Cost) -> Cost:
-        """What a reply took; the most it can have, where the server does not say."""
-        if reply.input_tokens is None or reply.output_tokens is None:
-            return most
-        usd = most.usd if reply.price_usd is None else reply.price_usd
-        return Cost(usd, 1, reply.input_tokens + reply.output_tokens)
 
     def _give_up(self, failure: str) -> Reply:
         """A failed reply; or WorkPending, where one more failure means that the provider is down."""
@@ -299,13 +316,6 @@ class Client:
     def _cancel(self) -> None:
         for task in asyncio.all_tasks(self._runner.get_loop()):
             task.cancel()
-
-
-def pause(state: RetryCallState) -> float:
-    """Seconds before the next attempt: what the server asked for and a bit more, so that not all come back at once."""
-    error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after if isinstance(error, TransientError) else None
-    return backoff(state) if asked is None else asked * random.uniform(1, 1.25)
 
 
 def left(clock: asyncio.Timeout) -> float:

@@ -44,6 +44,31 @@ def export(
 
 
 @app.command()
+def batches(
+    forget: Annotated[str | None, typer.Option(help="Forget this one; its requests are paid for anew.")] = None,
+) -> None:
+    """Show the batches whose answers are still to come."""
+    from autointerp.errors import UserError
+    from autointerp.llm.claims import Claims
+    from autointerp.llm.ledger import Ledger, home
+
+    with Ledger(home()) as ledger:
+        claims = Claims(ledger)
+        if forget is not None:
+            batch = claims.batch(forget)
+            if batch is None:
+                asked = f"you asked to forget the batch {forget}"
+                raise UserError(asked, "it is not open", "run `autointerp ledger batches`")
+            claims.release(batch)
+        found = claims.open()
+    table = Table("batch", "provider", "model", "requests", "written down (UTC)", title=str(home()))
+    for batch in found:
+        name = batch.id or f"{batch.token} (not known to be accepted)"
+        table.add_row(name, batch.provider, batch.model, f"{batch.requests:,}", f"{batch.created:%Y-%m-%d %H:%M}")
+    Console().print(table)
+
+
+@app.command()
 def prune(
     days: Annotated[float | None, typer.Option(help="Only replies older than this many days.", min=0)] = None,
     model: Annotated[str | None, typer.Option(help="Only replies of this model; * and ? are wild.")] = None,

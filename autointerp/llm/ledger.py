@@ -7,6 +7,7 @@ are in it; keys, headers and addresses are not.
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -98,14 +99,30 @@ class Ledger:
         Raises UserError where the disk will not take it: an answer that cannot be kept should not be paid for.
         """
         row = (key, provider, model, encode(request.described()), encode(reply.described()))
+        with self.writing() as database:
+            database.execute(INSERT, row)
+
+    @contextmanager
+    def writing(self, together: bool = False) -> Iterator[sqlite3.Connection]:
+        """The database, to be written to; what is done `together` is done as a whole or not at all.
+
+        Raises UserError where the disk will not take it.
+        """
         try:
-            self._database.execute(INSERT, row)
+            if together:
+                self._database.execute("BEGIN IMMEDIATE")
+            yield self._database
+            if together:
+                self._database.execute("COMMIT")
         except sqlite3.Error as error:
             raise UserError(
-                f"you asked to keep a reply in the ledger {self.path}",
+                f"you asked to keep what is paid for in the ledger {self.path}",
                 f"it cannot be written ({error})",
                 "make room on the disk, or end what holds the file, and run again",
             ) from None
+        finally:
+            if together and self._database.in_transaction:
+                self._database.execute("ROLLBACK")
 
     def holdings(self) -> list[Holding]:
         """What is held, by provider and model."""

@@ -1,24 +1,40 @@
 """OpenAI's chat completions, and every server that speaks the same protocol."""
 
 import hashlib
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import openai
-from openai.types import CompletionUsage
+from openai.types import Batch, CompletionUsage
 from openai.types.chat import ChatCompletion
 from openai.types.chat.chat_completion import ChoiceLogprobs
 
 from autointerp.config import LLMRole
+from autointerp.errors import Told, UserError, WorkPending
 from autointerp.llm import answers
 from autointerp.llm.capabilities import Capabilities, look_up
-from autointerp.llm.protocol import Reply, Request, TokenLogprob, TransientError
-from autointerp.llm.wire import Endpoint, endpoint, hush
+from autointerp.llm.protocol import (
+    BatchIntent,
+    BatchLimits,
+    BatchState,
+    Reply,
+    Request,
+    TokenLogprob,
+    TransientError,
+)
+from autointerp.llm.wire import BATCH_SECONDS, SKEW, Endpoint, endpoint, hush
 
 HOME = "https://api.openai.com/v1"
 VARIABLE = "OPENAI_API_KEY"
 READ_SECONDS = 120.0
 SPENT = {"insufficient_quota", "billing_hard_limit_reached"}
 REFUSED = {"content_filter", "content_policy_violation"}
+BATCH_LIMITS = BatchLimits(50_000, 200_000_000)
+ENDED = ("completed", "expired", "cancelled")
+QUEUE_FULL = {"token_limit_exceeded", "request_limit_exceeded", "rate_limit_exceeded"}
+TAG = "autointerp"  # the key of a batch's metadata under which it bears our token
 
 
 def open(role: LLMRole) -> "OpenAIProvider":
@@ -47,6 +63,7 @@ class OpenAIProvider:
         hush("openai")
         self.name = place.name
         self.model = place.model
+        self.batch_limits = BATCH_LIMITS
         self._place = place
         self.capabilities = can = can or look_up("compatible" if compatible else "openai", place.model)
         self._compatible = compatible
@@ -63,21 +80,117 @@ class OpenAIProvider:
 
     async def complete(self, request: Request) -> Reply:
         try:
-            response: object = await self._client.chat.completions.create(**self._parameters(request))
-        except openai.APIConnectionError as error:
-            raise self._place.unreachable(error) from error
-        except openai.APIStatusError as error:
-            if error.code in REFUSED:
-                return Reply("", "", failure=f"refused: {self._place.clean(error.message)}")
-            spent = error.code in SPENT
-            headers = error.response.headers
-            raise self._place.status_error(error.status_code, error.message, headers, request, spent) from error
-        except (openai.APIError, ValueError) as error:  # ValueError: the body is no JSON, or no text
-            raise self._place.malformed(str(error)) from error
+            with self._speaking(request):
+                response: object = await self._client.chat.completions.create(**self._parameters(request))
+        except Refused as refusal:
+            return Reply("", "", failure=f"refused: {self._place.clean(str(refusal))}")
         return self._read(request, response)
 
     async def close(self) -> None:
         await self._client.close()
+
+    def batch_entry(self, key: str, request: Request) -> dict[str, Any]:
+        parameters = self._parameters(request)
+        body = parameters | parameters.pop("extra_body", {})
+        return {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body}
+
+    async def submit_batch(self, token: str, entries: Sequence[dict[str, Any]]) -> str:
+        content = "\n".join(json.dumps(entry) for entry in entries).encode()
+        try:
+            with self._speaking():
+                files = self._client.files
+                file = await files.create(file=(f"{token}.jsonl", content), purpose="batch", timeout=BATCH_SECONDS)
+        except TransientError as error:
+            error.billed = False  # a file alone costs nothing
+            raise
+        with self._speaking(creating=True):
+            batch = await self._client.batches.create(
+                input_file_id=file.id,
+                endpoint="/v1/chat/completions",
+                completion_window="24h",
+                metadata={TAG: token},
+                timeout=BATCH_SECONDS,
+            )
+        return self._known(batch).id
+
+    async def batch_state(self, batch: str) -> BatchState:
+        with self._speaking():
+            found = self._known(await self._client.batches.retrieve(batch))
+        refused = self._refused(found) if found.status == "failed" else None
+        return BatchState(found.status in ENDED, found.status, refused)
+
+    async def batch_results(
+        self, batch: str, requests: Mapping[str, Request]
+    ) -> AsyncIterator[tuple[str, Reply | Exception]]:
+        with self._speaking():
+            found = self._known(await self._client.batches.retrieve(batch))
+            for file in (found.output_file_id, found.error_file_id):
+                content = await self._client.files.content(file, timeout=BATCH_SECONDS) if file else None
+                for row in content.text.splitlines() if content else ():
+                    line = json.loads(row)
+                    key = str(line["custom_id"]) if isinstance(line, dict) and "custom_id" in line else row[:80]
+                    yield key, self._outcome(requests[key], line) if key in requests else KeyError(key)
+
+    async def find_batch(self, intent: BatchIntent) -> str | None:
+        """By our token in a batch's metadata."""
+        earliest = (intent.since - SKEW).timestamp()
+        with self._speaking():
+            async for batch in self._client.batches.list(limit=100):
+                if (batch.metadata or {}).get(TAG) == intent.token:
+                    return batch.id
+                if batch.created_at is not None and batch.created_at < earliest:
+                    break
+        return None
+
+    def _known(self, batch: object) -> Batch:
+        if isinstance(batch, Batch) and batch.id and batch.status:
+            return batch
+        raise self._place.malformed(f"{type(batch).__name__} {str(batch)[:80]}")
+
+    def _refused(self, batch: Batch) -> Told:
+        """The sentence for a batch that did not pass validation."""
+        errors = (batch.errors and batch.errors.data) or []
+        said = self._place.clean("; ".join(error.message or error.code or "" for error in errors[:3]) or "no reason")
+        asked, found = f"you asked {self.name} for {self.model} in batches", f"{self._place.host} refused one ({said})"
+        if any(error.code in QUEUE_FULL for error in errors):
+            return WorkPending(asked, found, "run the same command again when fewer requests wait there")
+        return UserError(asked, found, "check the settings of this role, or leave batch out of it")
+
+    def _outcome(self, request: Request, line: dict[str, Any]) -> Reply | Exception:
+        """What has come of one request of a batch."""
+        response, error = line.get("response") or {}, line.get("error")
+        body, status = response.get("body") or {}, response.get("status_code")
+        if status is None or error:
+            said = error.get("message") or error.get("code") if isinstance(error, dict) else "no response"
+            return TransientError(f"{self._place.host} says of the request: {self._place.clean(str(said))}")
+        if status != 200:
+            inner = body.get("error") or {}
+            if inner.get("code") in REFUSED:
+                return Reply("", "", failure=f"refused: {self._place.clean(str(inner.get('message')))}")
+            spent = inner.get("code") in SPENT
+            return self._place.status_error(status, str(inner.get("message", body)), {}, request, spent)
+        try:
+            return self._read(request, ChatCompletion.construct(**body))
+        except (TransientError, UserError) as failure:
+            return failure
+
+    @contextmanager
+    def _speaking(self, request: Request | None = None, creating: bool = False) -> Iterator[None]:
+        """Turns the SDK's errors into ours. An error while `creating` a batch may hide that it was accepted."""
+        try:
+            yield
+        except openai.APIConnectionError as error:
+            raise self._place.unreachable(error) from error
+        except openai.APIStatusError as error:
+            if error.code in REFUSED and request is not None:
+                raise Refused(error.message) from error
+            spent = error.code in SPENT
+            headers = error.response.headers
+            raise self._place.status_error(
+                error.status_code, error.message, headers, request, spent, creating
+            ) from error
+        except (openai.APIError, ValueError) as error:  # ValueError: the body is no JSON, or no text
+            raise self._place.malformed(str(error)) from error
 
     def _parameters(self, request: Request) -> dict[str, Any]:
         messages: list[dict[str, Any]] = [{"role": "user", "content": content(request)}]
@@ -126,6 +239,10 @@ class OpenAIProvider:
         if isinstance(code, int) and code >= 400:
             return self._place.status_error(code, message, {}, request)
         return TransientError(f"{self._place.host} answered with an error ({self._place.clean(message)})")
+
+
+class Refused(Exception):
+    """The server's policy has stopped a request: an answer, though no use."""
 
 
 def content(request: Request) -> str | list[dict[str, Any]]:

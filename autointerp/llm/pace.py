@@ -1,15 +1,18 @@
 """When the next request may go: how many are in flight, and how fast they may follow one another."""
 
+import random
 from asyncio import Condition
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from aiolimiter import AsyncLimiter
+from tenacity import RetryCallState, wait_random_exponential
 
 from autointerp.llm.protocol import TransientError
 
 MINUTE = 60.0
 BURST = 0.1  # of a minute's allowance may go at once after a pause
+backoff = wait_random_exponential(multiplier=1, max=30)
 
 
 class Pace:
@@ -57,6 +60,13 @@ class Pace:
             self.flying -= 1
             async with self._changed:
                 self._changed.notify_all()
+
+
+def pause(state: RetryCallState) -> float:
+    """Seconds before the next attempt: what the server asked for and a bit more, so that not all come back at once."""
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after if isinstance(error, TransientError) else None
+    return backoff(state) if asked is None else asked * random.uniform(1, 1.25)
 
 
 def limiter(per_minute: float | None) -> AsyncLimiter | None:

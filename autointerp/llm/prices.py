@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
 from functools import cache
@@ -44,6 +44,17 @@ class Price:
         plain = input_tokens - cache_read - cache_write
         total = plain * self.input + cache_read * read + cache_write * write + output_tokens * self.output
         return total / MILLION
+
+    def batched(self) -> "Price | None":
+        """What the same costs in a batch, None where that is not known.
+
+        Cached tokens cost less by the same factor as other input: both discounts count.
+        """
+        if self.batch_input is None or self.batch_output is None:
+            return None
+        factor = self.batch_input / self.input if self.input else 1.0
+        read, write = (None if part is None else part * factor for part in (self.cache_read, self.cache_write))
+        return replace(self, input=self.batch_input, output=self.batch_output, cache_read=read, cache_write=write)
 
 
 def look_up(provider: str, model: str, own: Mapping[str, PriceConfig], today: date | None = None) -> Price | None:

@@ -3,9 +3,12 @@
 import hashlib
 import json
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from autointerp.errors import Told
 
 IMAGE_BYTES = 6400  # four bytes for each of the 1,600 tokens or so of a picture of a megapixel
 
@@ -58,6 +61,11 @@ class Request:
         if self.top_logprobs:
             found["top_logprobs"] = self.top_logprobs
         return found
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> "Request":
+        """A request from what `described` gave: enough to read an answer to it, since its images are gone."""
+        return cls(**{name: value for name, value in values.items() if name != "images"})
 
 
 class TokenLogprob(NamedTuple):
@@ -139,6 +147,73 @@ class Provider(Protocol):
     async def complete(self, request: Request) -> Reply: ...
 
     async def close(self) -> None: ...
+
+
+class BatchLimits(NamedTuple):
+    """The most that one batch takes. A megabyte is 10^6 bytes."""
+
+    requests: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchIntent:
+    """A batch as it was written down before it was submitted.
+
+    `keys` are the ids of its requests, `since` is when it was written down, and `others` are the provider's ids of
+    batches that are known to be something else.
+    """
+
+    token: str
+    keys: frozenset[str]
+    since: datetime
+    others: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class BatchState:
+    """Whether a batch has come to its end, and in the provider's word what it is.
+
+    `refused` is the sentence for a batch of which nothing was done (its file is invalid, a quota is full), if so.
+    """
+
+    ended: bool
+    said: str
+    refused: Told | None = None
+
+
+@runtime_checkable
+class BatchProvider(Provider, Protocol):
+    """What a provider has beside the rest where it also takes requests in batches, to be answered within a day.
+
+    All raise as `complete` does. Results are (id of the request, its reply or the error that it met), in any order;
+    ids that the batch does not have are left for the caller to pass over.
+    """
+
+    batch_limits: BatchLimits
+
+    def batch_entry(self, key: str, request: Request) -> dict[str, Any]:
+        """A request of a batch as JSON values, with `key` as its id."""
+        ...
+
+    async def submit_batch(self, token: str, entries: Sequence[dict[str, Any]]) -> str:
+        """The provider's id of the new batch. TransientError.billed means that it may have been accepted."""
+        ...
+
+    async def batch_state(self, batch: str) -> BatchState: ...
+
+    def batch_results(
+        self, batch: str, requests: Mapping[str, Request]
+    ) -> AsyncIterator[tuple[str, Reply | Exception]]:
+        """What has come of the requests of a batch that has ended."""
+        ...
+
+    async def find_batch(self, intent: BatchIntent) -> str | None:
+        """The id of the batch that was submitted for `intent`, None where there is none.
+
+        Raises WorkPending where that cannot be known yet.
+        """
+        ...
 
 
 def key(provider: str, model: str, request: Request, parameters: Mapping[str, Any] | None = None) -> str:

@@ -1,8 +1,9 @@
 """A model server on 127.0.0.1 that speaks to the real SDKs of two providers and misbehaves when told to.
 
-Served are `POST /v1/messages` and `POST /v1/chat/completions`. Tokens are counted as a quarter of the characters. Long
-shared beginnings are remembered, and a later request with the same one is told that so many tokens came from the
-cache: for messages where the block asks for it, for chat completions always, as the providers do.
+Served are `POST /v1/messages` and `POST /v1/chat/completions`, and batches of both (`batches`). Tokens are counted as a
+quarter of the characters. Long shared beginnings are remembered, and a later request with the same one is told that so
+many tokens came from the cache: for messages where the block asks for it, for chat completions always, as the
+providers do.
 """
 
 import json
@@ -14,6 +15,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
+
+from autointerp.testing.batches import Batches, Outcome
 
 MODEL = "served-model-1"
 ANSWER = '{"answer": "yes"}'
@@ -27,7 +30,8 @@ class Fault:
 
     `text` is written in the place of the model's answer, or makes it from the right one. `wait` passes before the
     response, `drip` while its body is sent, in seconds. `lost` closes the connection in the middle of a good
-    response, `status` 0 before any.
+    response, `status` 0 before any. `item` is what becomes of a request in a batch: expired, canceled, or missing from
+    the results, or there twice (duplicate).
     """
 
     status: int = 200
@@ -40,6 +44,7 @@ class Fault:
     wait: float = 0.0
     drip: float = 0.0
     lost: bool = False
+    item: str = ""
 
 
 def status(code: int, message: str = "no", kind: str = "", **headers: str) -> Fault:
@@ -77,6 +82,8 @@ NOT_JSON = Fault(text="yes, certainly")
 MISSING_IDS = Fault(text=without_last)
 DUPLICATE_IDS = Fault(text=contradicted)
 NO_USAGE = Fault(usage=False)
+EXPIRED, CANCELED = Fault(item="expired"), Fault(item="canceled")
+MISSING, DUPLICATE = Fault(item="missing"), Fault(item="duplicate")
 
 
 def slow(seconds: float) -> Fault:
@@ -125,8 +132,15 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: "FaultServer"
 
+    def do_GET(self) -> None:
+        self.serve({})
+
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        raw = self.rfile.read(int(self.headers["content-length"] or 0))
+        form = self.headers["content-type"] != "application/json"
+        self.serve({"form": raw.decode()} if form else json.loads(raw))
+
+    def serve(self, body: dict[str, Any]) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Received(self.path, headers, body)
         fault = self.server.record(request)
@@ -144,7 +158,8 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(fault.status, json.dumps(make(fault, request, text, self.server.cached(request))), fault)
             self.server.count(request, fault)
         else:
-            self.reply(404, "{}", fault)
+            code, text = self.server.batches.serve(self.command, self.path, body)
+            self.reply(code, text, fault)
 
     def reply(self, code: int, body: str, fault: Fault) -> None:
         content = body.encode()
@@ -221,7 +236,8 @@ class FaultServer(ThreadingHTTPServer):
 
     `received` holds every request in order of arrival; `answered` counts, by content, the answers of the model that
     were sent whole, and `lost` those that were made and cut off on the way. What the model writes is `answer` of the
-    request; which fault a request meets is the next one of `plan`, or else what `choose` says.
+    request; which fault a request meets is the next one of `plan`, or else what `choose` says. In a batch that is
+    `choose_item`, and `answered` counts its answers, too.
     """
 
     daemon_threads = True
@@ -232,8 +248,10 @@ class FaultServer(ThreadingHTTPServer):
         self.received: list[Received] = []
         self.answered: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
+        self.batches = Batches(self.item)
         self.answer: Callable[[Received], str] = lambda request: ANSWER
         self.choose: Callable[[Received], Fault] = lambda request: GOOD
+        self.choose_item: Callable[[Received], Fault] = lambda request: GOOD
         self._planned: deque[Fault] = deque()
         self._beginnings: set[str] = set()
         self._lock = threading.Lock()
@@ -256,6 +274,20 @@ class FaultServer(ThreadingHTTPServer):
     def count(self, request: Received, fault: Fault) -> None:
         with self._lock:
             (self.lost if fault.lost else self.answered)[request.content] += 1
+
+    def item(self, path: str, body: dict[str, Any]) -> Outcome:
+        """What becomes of a request in a batch."""
+        request = Received(path, {}, body)
+        fault = self.choose_item(request)
+        if fault.item in ("expired", "canceled", "missing"):
+            return Outcome(fault.item)
+        if fault.status != 200:
+            return Outcome("errored", fault.status, json.loads(fault.body or "{}"))
+        text = self.answer(request) if not isinstance(fault.text, str) else fault.text
+        text = fault.text(text) if callable(fault.text) else text
+        make = message if path == "/v1/messages" else completion
+        self.count(request, fault)
+        return Outcome("succeeded", 200, make(fault, request, text, self.cached(request)), fault.item == "duplicate")
 
     def cached(self, request: Received) -> tuple[int, int]:
         """Tokens of the request's beginning that were (read from the cache, written to it)."""

@@ -132,9 +132,9 @@ def test_the_sentence_says_cap_spent_and_more(ledger: Ledger) -> None:
         client.complete_all(questions(9))
     # a request takes 50 + 100 millionths and may take 100 + 200; two fit below 500, and then 300 + 300 do not
     assert str(caught.value) == (
-        "You asked to spend at most 0.0005 USD in one go, but 0.0003 USD are spent and the next request may take "
-        "0.0003 USD, which leaves 7 of 9 requests unanswered: everything answered is kept, so run the same command "
-        "again to go on, or raise budget.usd."
+        "You asked to spend at most 0.0005 USD, but 0.0003 USD are spent and the next request may take 0.0003 USD, "
+        "which leaves 7 of 9 requests unanswered: everything answered is kept, so raise budget.usd and run again to "
+        "go on."
     ), caught.value
 
 

@@ -67,3 +67,10 @@ def test_every_row_has_a_source_and_a_date_and_no_row_is_cheaper_to_write_than_t
         assert price.cache_read is not None and price.cache_write is not None and price.batch_input is not None
         assert 0 < price.cache_read < price.input < price.cache_write < price.output
         assert price.batch_input == pytest.approx(price.input / 2)
+
+
+def test_batches_have_a_price_of_their_own_and_both_discounts_of_a_cached_token_count() -> None:
+    # half the input's price, so half of what a cached token costs: 600 at 1, 300 at 0.1, 100 at 1.25, 50 at 5
+    price = Price(2.0, 10.0, "test", cache_read=0.2, cache_write=2.5, batch_input=1.0, batch_output=5.0).batched()
+    assert price is not None and price.usd(1000, 50, 300, 100) == pytest.approx(1005e-6)
+    assert Price(2.0, 10.0, "test").batched() is None
