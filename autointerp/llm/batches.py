@@ -12,13 +12,13 @@ What is promised, wherever the process dies and whoever else works with the same
   have ended, so the run waits (exit 75) while a batch of the same size and time that it does not know is running, and
   then looks at the ids in its results; it neither takes a stranger's batch for its own nor submits beside its own.
 * Not promised: a provider whose list is more than GRACE seconds late, clocks more than SKEW apart, batches deleted or
-  results expired at the provider (Anthropic keeps them for 29 days) before a run has come for them, a power loss, and
-  several machines on one ledger file.
+  results expired at the provider (Anthropic keeps them for 29 days) before a run has come for them, another account's
+  key in the start after a death, a power loss, and several machines on one ledger file.
 """
 
 import time
 from asyncio import sleep
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from json import dumps
@@ -60,6 +60,7 @@ class Batches:
         self._claims = Claims(ledger)
         self._replies: dict[str, Reply] = {}  # fetched by this process
         self._given_up: set[str] = set()
+        self._paid: set[str] = set()
         self._pending = False
 
     async def complete(self, asked: Mapping[str, Request]) -> dict[str, Reply]:
@@ -85,13 +86,21 @@ class Batches:
                 raise pending
             await sleep(min(POLL, remaining))
 
-    def close(self) -> None:
-        """Requests that were given up start anew next time, unless the work that they are part of is still to finish.
+    def paid(self, keys: Iterable[str]) -> set[str]:
+        """Those of `keys` whose answers earlier starts of this run have fetched: they count among what it cost."""
+        found = self._claims.paid(self._meter.budget.token, keys)
+        self._paid |= found
+        return found
 
-        Otherwise each start that waits for the rest would ask them again.
+    def close(self) -> None:
+        """Forget what was given up and what was paid, unless the work that they are part of is still to finish.
+
+        Otherwise each start that waits for the rest would ask again for what was given up, and none would know what
+        all have paid.
         """
         if not self._pending:
             self._claims.forget(self._given_up)
+            self._claims.settled(self._meter.budget.token, self._paid)
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
@@ -182,6 +191,7 @@ class Batches:
         most = self._claims.answered(batch, key, reply)
         if most is not None:
             self._replies[key] = reply
+            self._paid.add(key)
             self._give_back(batch, most - self._meter.taken(reply, most))
 
     def _let_go(self, batch: Batch, key: str, error: Exception) -> None:
@@ -224,11 +234,18 @@ class Batches:
     async def _launch(self, batch: Batch, entries: list[dict[str, Any]]) -> None:
         """Submit a batch that is written down. If it surely was not accepted, it is forgotten."""
 
+        sure = True  # that it was not accepted, should this end in an error
+
         async def attempt() -> str:
+            nonlocal sure
             try:
                 return await self._provider.submit_batch(batch.token, entries)
             except TransientError as error:
-                found = await self._found(batch) if error.billed else None
+                if not error.billed:
+                    raise
+                sure = False
+                found = await self._found(batch)
+                sure = True
                 if found is None:
                     raise
                 return found
@@ -237,10 +254,12 @@ class Batches:
             self._claims.release(batch)
             return
         try:
-            self._claims.submitted(batch.token, await self._insist(attempt))
-        except (UserError, Unreached):
-            self._give_back(batch, self._claims.release(batch))
+            id_ = await self._insist(attempt)
+        except (UserError, WorkPending):
+            if sure:
+                self._give_back(batch, self._claims.release(batch))
             raise
+        self._claims.submitted(batch.token, id_)
         log.info("  %d requests submitted to %s in a batch", len(entries), self._provider.name)
 
     async def _recovered(self, batch: Batch) -> Batch | None:

@@ -49,9 +49,13 @@ class Journal:
 
     def add(self, change: Cost) -> None:
         """Written when it returns, as far as the death of the process goes."""
-        if self._file is None:
-            self._file = self._open()
-        self._file.write(f"{change.usd!r} {change.requests} {change.tokens}\n".encode())
+        try:
+            if self._file is None:
+                self._file = self._open()
+            self._file.write(f"{change.usd!r} {change.requests} {change.tokens}\n".encode())
+        except OSError as error:
+            asked, found = f"you asked to keep what is spent in {self._path}", f"it cannot be written ({error})"
+            raise UserError(asked, found, "make room on the disk and run again") from None
 
     def close(self) -> None:
         if self._file is not None:
@@ -66,10 +70,14 @@ class Journal:
     def _read(self) -> None:
         if not self._path.exists():
             return
-        self.token, *lines = self._path.read_text("ascii").splitlines()
-        for line in lines:
-            usd, requests, tokens = line.split()
-            self.total += Cost(float(usd), int(requests), int(tokens))
+        try:
+            self.token, *lines = self._path.read_text("ascii").splitlines()
+            for line in lines:
+                usd, requests, tokens = line.split()
+                self.total += Cost(float(usd), int(requests), int(tokens))
+        except (OSError, ValueError) as error:
+            asked, found = f"you asked to go on with what is spent in {self._path}", f"it cannot be read ({error})"
+            raise UserError(asked, found, "mend that line, or delete the file to count from nothing") from None
 
 
 class Budget:

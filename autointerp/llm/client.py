@@ -163,7 +163,12 @@ class Client:
 
     async def _in_batches(self, batches: Batches, asked: Mapping[str, Request]) -> dict[str, Reply]:
         stored = {address: self._ledger.get(address) for address in asked}
-        found = {address: reply for address, reply in stored.items() if reply is not None}
+        paid = batches.paid(asked)
+        found = {
+            address: replace(reply, cached=address not in paid)
+            for address, reply in stored.items()
+            if reply is not None
+        }
         missing = {address: request for address, request in asked.items() if address not in found}
         found |= await batches.complete(missing) if missing else {}
         for reply in found.values():

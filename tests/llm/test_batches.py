@@ -324,6 +324,21 @@ def test_a_provider_that_is_down_ends_the_start_and_keeps_the_batch(desk: Desk) 
     assert len(desk.ask(questions(1))) == 1 and desk.sizes() == [1]
 
 
+def test_where_the_list_is_refused_too_nothing_is_submitted_again(desk: Desk) -> None:
+    def no_list(request: Received) -> Fault:
+        if request.body:
+            return faults.LOST if "batches" in request.path else faults.GOOD
+        return faults.status(403)
+
+    desk.server.choose = no_list
+    for _ in range(2):
+        with pytest.raises(UserError, match="403"):
+            desk.ask(questions(1, 2))
+    desk.server.choose = lambda request: faults.GOOD
+    assert len(desk.finish(questions(1, 2))[0]) == 2
+    assert (desk.sizes(), desk.once()) == ([2], True)
+
+
 def test_a_server_without_batches_is_refused_in_a_sentence(desk: Desk) -> None:
     desk.server.choose = lambda request: faults.status(404, "no such path")
     with pytest.raises(UserError, match="leave batch out of the role"):
@@ -381,6 +396,19 @@ def test_the_budget_takes_batch_prices_and_is_settled_by_the_answers(desk: Desk)
     assert budget.spent.usd == pytest.approx((sent * 0.5 + answered * 5) / 1e6)
     assert budget.spent.usd < reserved.usd
     assert desk.client is not None and desk.client.usage("r").price_usd == pytest.approx(budget.spent.usd)
+
+
+def test_the_usage_of_the_last_start_is_that_of_all_and_of_this_run_alone(desk: Desk) -> None:
+    outcomes = iter([faults.EXPIRED])
+    desk.server.choose_item = lambda request: next(outcomes, faults.GOOD)
+    budget = Budget()
+    replies, starts = desk.finish(questions(1, 2, 3), budget=budget, price=PRICE.batched())
+    assert desk.client is not None and starts == 3
+    usage = desk.client.usage("r")
+    assert (usage.requests, usage.cached) == (3, 0)
+    assert usage.price_usd == pytest.approx(sum(reply.price_usd or 0 for reply in replies))
+    desk.ask(questions(1, 2, 3), budget=budget, price=PRICE.batched())
+    assert (desk.client.usage("r").cached, desk.client.usage("r").price_usd) == (3, 0.0)
 
 
 def test_a_cap_stops_before_submitting_and_over_all_starts(desk: Desk, tmp_path: Path) -> None:

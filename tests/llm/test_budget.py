@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from autointerp.config import BudgetConfig
 from autointerp.errors import UserError, WorkPending
 from autointerp.llm import client as client_module
-from autointerp.llm.budget import Budget, Cost
+from autointerp.llm.budget import Budget, Cost, Journal
 from autointerp.llm.client import Client
 from autointerp.llm.ledger import Ledger
 from autointerp.llm.prices import Price
@@ -180,3 +180,34 @@ def test_dollars_alone_refuse_what_has_no_price(ledger: Ledger, price: Price | N
     with Client(provider, ledger, budget=Budget(BudgetConfig(usd=1, requests=9)), price=price) as client:
         client.complete_all(questions(1))
         assert re.fullmatch("None", str(client.usage("r").price_usd)) if price is None else True
+
+
+# over several starts
+
+
+def test_all_starts_of_a_run_count_and_a_death_has_taken_what_it_had_reserved(ledger: Ledger, tmp_path: Path) -> None:
+    def begun() -> Budget:
+        return Budget(BudgetConfig(requests=7), Journal(tmp_path / "spending.log"))
+
+    first = begun()
+    with Client(Till([(50, 10)]), ledger, budget=first) as client:
+        client.complete_all(questions(4))
+    second = begun()
+    assert second.spent == Cost(0.0, 4, 240) and second.token == first.token
+    assert second.reserve(Cost(0.0, 2, 300))  # and the process dies
+    third = begun()
+    assert third.spent == Cost(0.0, 6, 540)
+    assert third.reserve(Cost(0.0, 1, 1)) and not third.reserve(Cost(0.0, 1, 1))
+
+
+def test_a_run_that_asks_nothing_leaves_no_journal(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "spending.log")
+    Budget(BudgetConfig(requests=1), journal).settle(Cost(), Cost())
+    journal.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_journal_that_cannot_be_read_is_not_taken_for_nothing(tmp_path: Path) -> None:
+    (tmp_path / "spending.log").write_text("token\n0.1 2\n")
+    with pytest.raises(UserError, match="delete the file to count from nothing"):
+        Journal(tmp_path / "spending.log")
