@@ -65,16 +65,15 @@ class AnthropicProvider:
         )
 
     async def complete(self, request: Request) -> Reply:
-        parameters = self._parameters(request)
         with self._speaking(request):
-            response: object = await self._client.messages.create(**parameters)
+            response: object = await self._client.messages.create(**self._body(request))
         return self._read(request, response)
 
     async def close(self) -> None:
         await self._client.close()
 
     def batch_entry(self, key: str, request: Request) -> dict[str, Any]:
-        return {"custom_id": key, "params": self._parameters(request)}
+        return {"custom_id": key, "params": self._body(request)}
 
     async def submit_batch(self, token: str, entries: Sequence[dict[str, Any]]) -> str:
         with self._speaking(creating=True):
@@ -170,7 +169,7 @@ class AnthropicProvider:
         except (anthropic.AnthropicError, ValueError) as error:  # ValueError: the body is no JSON, or no text
             raise self._place.malformed(str(error)) from error
 
-    def _parameters(self, request: Request) -> dict[str, Any]:
+    def _body(self, request: Request) -> dict[str, Any]:
         parameters: dict[str, Any] = {
             "model": self.model,
             "max_tokens": request.max_tokens,

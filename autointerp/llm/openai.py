@@ -81,7 +81,9 @@ class OpenAIProvider:
     async def complete(self, request: Request) -> Reply:
         try:
             with self._speaking(request):
-                response: object = await self._client.chat.completions.create(**self._parameters(request))
+                # `create` goes through all of the request by its types first: a quarter of the SDK's time
+                body = self._body(request)
+                response: object = await self._client.post("/chat/completions", cast_to=ChatCompletion, body=body)
         except Refused as refusal:
             return Reply("", "", failure=f"refused: {self._place.clean(str(refusal))}")
         return self._read(request, response)
@@ -90,9 +92,7 @@ class OpenAIProvider:
         await self._client.close()
 
     def batch_entry(self, key: str, request: Request) -> dict[str, Any]:
-        parameters = self._parameters(request)
-        body = parameters | parameters.pop("extra_body", {})
-        return {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body}
+        return {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": self._body(request)}
 
     async def submit_batch(self, token: str, entries: Sequence[dict[str, Any]]) -> str:
         content = "\n".join(json.dumps(entry) for entry in entries).encode()
@@ -192,7 +192,7 @@ class OpenAIProvider:
         except (openai.APIError, ValueError) as error:  # ValueError: the body is no JSON, or no text
             raise self._place.malformed(str(error)) from error
 
-    def _parameters(self, request: Request) -> dict[str, Any]:
+    def _body(self, request: Request) -> dict[str, Any]:
         messages: list[dict[str, Any]] = [{"role": "user", "content": content(request)}]
         if request.shared:
             messages.insert(0, {"role": "system", "content": request.shared})
@@ -208,9 +208,7 @@ class OpenAIProvider:
         if request.schema is not None and self.capabilities.structured:
             schema = {"name": "answer", "strict": True, "schema": request.schema}
             parameters["response_format"] = {"type": "json_schema", "json_schema": schema}
-        if self._extra:
-            parameters["extra_body"] = self._extra
-        return parameters
+        return parameters | self._extra
 
     def _read(self, request: Request, response: object) -> Reply:
         if not isinstance(response, ChatCompletion):

@@ -89,7 +89,7 @@ def bare(provider: AnthropicProvider | OpenAIProvider) -> float:
     """Seconds for the SDK alone: the same parameters, from FLIGHT tasks, the answers thrown away."""
 
     async def ask() -> float:
-        pending = deque(provider._parameters(request) for request in REQUESTS)
+        pending = deque(provider._body(request) for request in REQUESTS)
         create = (
             provider._client.messages.create
             if isinstance(provider, AnthropicProvider)
