@@ -84,6 +84,7 @@ class Batches:
             remaining = until - time.monotonic()
             if remaining <= 0 or not self._claims.open(asked):  # nothing is on its way: waiting will not help
                 raise pending
+            log.info("  waiting up to %.0f s: %s", remaining, pending.found)
             await sleep(min(POLL, remaining))
 
     def paid(self, keys: Iterable[str]) -> set[str]:
@@ -119,10 +120,18 @@ class Batches:
 
     async def _step(self, asked: Mapping[str, Request]) -> dict[str, Reply]:
         """Fetch what is there and submit what is in no batch; the replies so far."""
+        errors: list[UserError | WorkPending] = []
         for batch in self._claims.open(asked):
-            known = batch if batch.id else await self._recovered(batch)
-            if known is not None:
-                await self._collect(known)
+            try:
+                known = batch if batch.id else await self._recovered(batch)
+                if known is not None:
+                    await self._collect(known)
+            except Unreached:
+                raise  # nor would it be reached for the others
+            except (UserError, WorkPending) as error:
+                errors.append(error)
+        if errors:
+            raise next((error for error in errors if isinstance(error, UserError)), errors[0])
         replies: dict[str, Reply] = {}
         wanted: dict[str, Request] = {}
         held = self._claims.held(asked)
@@ -283,6 +292,7 @@ class Batches:
                 raise WorkPending(self._asked, unknown, AGAIN) from error
             if found is not None or last:
                 return found
+            log.info("  a batch is not in the list of %s: looking again in %.0f s", batch.provider, GRACE)
             await sleep(GRACE)
         return None
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
+from autointerp import cli
 from autointerp.config import BudgetConfig
 from autointerp.errors import UserError, WorkPending
 from autointerp.llm import batches as batching
@@ -18,7 +22,7 @@ from autointerp.llm.anthropic import AnthropicProvider
 from autointerp.llm.budget import Budget, Cost, Journal
 from autointerp.llm.claims import Claims
 from autointerp.llm.client import Client
-from autointerp.llm.ledger import Ledger
+from autointerp.llm.ledger import Ledger, home
 from autointerp.llm.openai import OpenAIProvider
 from autointerp.llm.prices import Price
 from autointerp.llm.protocol import BatchLimits, Reply, Request
@@ -261,6 +265,15 @@ def test_an_error_that_only_the_user_can_mend_is_raised_when_the_rest_is_kept(de
     assert (desk.sizes(), desk.once()) == ([3, 1], True)
 
 
+def test_an_error_in_one_batch_leaves_the_answers_of_the_others(desk: Desk) -> None:
+    desk.server.choose_item = lambda request: faults.status(400) if request.content == "item 0" else faults.GOOD
+    with pytest.raises(WorkPending):
+        desk.ask(questions(0, 1, 2, 3), limits=BatchLimits(2, 10**9))
+    with pytest.raises(UserError, match="refused the request"):
+        desk.ask(questions(0, 1, 2, 3))
+    assert all(reply.cached for reply in desk.ask(questions(1, 2, 3), batch=False))
+
+
 def test_a_canceled_batch_is_submitted_anew(desk: Desk) -> None:
     desk.server.batches.polls = 5
     with pytest.raises(WorkPending):
@@ -481,6 +494,22 @@ def test_a_lock_that_another_process_holds_is_waited_for_and_then_said(
     ):
         desk.ask(questions(1))
     assert posts(desk.server) == 0
+
+
+def test_open_batches_are_listed_and_can_be_forgotten(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOINTERP_CACHE", str(desk.path.parent))
+    monkeypatch.setenv("COLUMNS", "200")
+    desk.path = home()
+    with pytest.raises(WorkPending):
+        desk.ask(questions(1, 2))
+
+    def command(*words: str) -> Result:
+        return CliRunner().invoke(cli.app, ["ledger", "batches", *words])
+
+    assert re.search(rf"batch_0\W+{desk.dialect}\W+m\W+2\W", command().output)
+    assert isinstance(command("--forget", "batch_7").exception, UserError)
+    assert "batch_0" not in command("--forget", "batch_0").output
+    assert len(desk.ask(questions(1, 2), batch=False)) == 2
 
 
 # sudden ends
