@@ -11,7 +11,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from autointerp.llm.commands import app as ledger
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app.add_typer(ledger, name="ledger")
 
 Configs = Annotated[list[str], typer.Argument(help="TOML files or names of presets.", metavar="CONFIG...")]
 Config = Annotated[str, typer.Argument(help="A TOML file or the name of a preset.", metavar="CONFIG")]
@@ -40,6 +43,7 @@ def check(config: Config, set_: Set = None) -> None:
     """Show the plan: stages, requests, tokens, price, circularity grades. Nothing is spent."""
     from autointerp import config as configuration
     from autointerp.audit.roles import Roles
+    from autointerp.llm.budget import refuse_unpriced
     from autointerp.pipeline import refuse_circular
     from autointerp.plan import plan
 
@@ -61,6 +65,7 @@ def check(config: Config, set_: Set = None) -> None:
     for note in made.notes:
         console.print(f"note: {note}", markup=False)
     refuse_circular(loaded, Roles(loaded))
+    refuse_unpriced(loaded)
 
 
 def one_stage(name: str) -> Callable[..., None]:
@@ -97,7 +102,7 @@ def collect(
 
 def main() -> None:
     """Run a command and turn what went wrong into a sentence and an exit code."""
-    from autointerp.errors import GateFailed, UserError
+    from autointerp.errors import GateFailed, UserError, WorkPending
     from autointerp.store import disk_full
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
@@ -109,6 +114,8 @@ def main() -> None:
         code = app(standalone_mode=False)
     except UserError as error:
         end(str(error), 2)
+    except WorkPending as error:
+        end(str(error), 75)
     except GateFailed as error:
         end(str(error), 1)
     except typer.Abort:

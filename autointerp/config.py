@@ -137,6 +137,18 @@ class LexicalExplainer(Role):
     words: int = Field(6, ge=1, description="At most this many words of each sort in the sentence.")
 
 
+class CapabilityConfig(Record):
+    """What a model takes, where you know better than the shipped table."""
+
+    vision: bool | None = Field(None, description="Images in a request.")
+    logprobs: bool | None = Field(None, description="Log-probabilities of the answer's tokens.")
+    temperature: bool | None = Field(None, description="A temperature; it is then 0.")
+    seed: bool | None = Field(None, description="A seed; it is then 0.")
+    structured: bool | None = Field(None, description="A JSON schema for the answer; else it is only checked.")
+    context: int | None = Field(None, ge=1, description="Tokens of request and answer together.")
+    max_images: int | None = Field(None, ge=1, description="Images in one request.")
+
+
 class LLMRole(Role):
     """A language model in a role."""
 
@@ -146,8 +158,17 @@ class LLMRole(Role):
     base_url: str | None = Field(None, description="Another server that speaks the provider's protocol.")
     api_key_env: str | None = Field(None, description="Variable that holds the key; default is the provider's own.")
     max_tokens: int = Field(1024, ge=1, description="Upper bound on a reply.")
-    concurrency: int = Field(16, ge=1, description="Requests in flight.")
+    concurrency: int = Field(16, ge=1, description="Requests in flight; fewer while the server throttles.")
+    requests_per_minute: float | None = Field(None, ge=1, description="At most this many in any minute.")
+    tokens_per_minute: float | None = Field(
+        None, ge=1, description="At most this many in any minute, by the estimated input and max_tokens."
+    )
+    batch: bool = Field(False, description="Ask in batches: half the price, answers within a day (see batch_wait).")
+    batch_wait: float = Field(0.0, ge=0, description="Seconds to wait for batches before the run ends with exit 75.")
     rubric: str | None = Field(None, description="Rubric id; default is the role's own.")
+    capabilities: CapabilityConfig = Field(
+        CapabilityConfig(), description="What the model takes, where you know better than the shipped table."
+    )
 
 
 class LLMExplainer(LLMRole):
@@ -181,6 +202,11 @@ class EmbeddingScorer(Role):
     explainers: tuple[str, ...] | None = Field(None, description="Only explanations by these; default all.")
 
 
+# Settings of a role that say how it is done and cannot change an answer; they take part in no stage's inputs.
+MANNER = frozenset(
+    {"concurrency", "requests_per_minute", "tokens_per_minute", "api_key_env", "batch", "batch_wait", "batch_size"}
+)
+
 Explainer = Annotated[LexicalExplainer | LLMExplainer | GivenExplainer, Field(discriminator="kind")]
 Scorer = Annotated[EmbeddingScorer | LLMScorer, Field(discriminator="kind")]
 
@@ -205,6 +231,25 @@ class CircularityConfig(Record):
     allow: str | None = Field(None, min_length=8, description="The reason to run anyway; printed on the first screen.")
 
 
+class BudgetConfig(Record):
+    """Caps on what a run spends, all its starts together. No cap where there is none."""
+
+    usd: float | None = Field(None, ge=0, description="US dollars, by [prices] or the shipped table.")
+    requests: int | None = Field(None, ge=0, description="Requests that reach a provider, repeated ones included.")
+    tokens: int | None = Field(None, ge=0, description="Input and output tokens together.")
+
+
+class PriceConfig(Record):
+    """What a model costs, in US dollars per million tokens."""
+
+    input: float = Field(ge=0, description="Input tokens.")
+    output: float = Field(ge=0, description="Output tokens.")
+    cache_read: float | None = Field(None, ge=0, description="Input from the prompt cache; default as any input.")
+    cache_write: float | None = Field(None, ge=0, description="Input put into the prompt cache; default as any input.")
+    batch_input: float | None = Field(None, ge=0, description="Input tokens of a batch.")
+    batch_output: float | None = Field(None, ge=0, description="Output tokens of a batch.")
+
+
 class RunConfig(Record):
     """One run. Explainers and scorers are named tables; there is no default for either."""
 
@@ -220,6 +265,10 @@ class RunConfig(Record):
     evidence: EvidenceConfig = EvidenceConfig()
     score: ScoreConfig = ScoreConfig()
     circularity: CircularityConfig = CircularityConfig()
+    budget: BudgetConfig = BudgetConfig()
+    prices: dict[str, PriceConfig] = Field(
+        {}, description="Your own prices by model, as requested or with * and ?; they go before the shipped table."
+    )
 
     @model_validator(mode="after")
     def consistent(self) -> "RunConfig":

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from autointerp import assets
 from autointerp.config import LLMRole, RunConfig
 from autointerp.corpus.text import stable_hash
 from autointerp.dictionaries import Dictionary, controls, load_dictionary
 from autointerp.errors import UserError
+from autointerp.llm import ledger
+from autointerp.llm.budget import Budget, Journal, price_of
 from autointerp.llm.client import Client
 from autointerp.llm.ledger import Ledger
 from autointerp.llm.providers import open_provider
@@ -36,6 +37,8 @@ class Job:
         self.config = config
         self.directory = directory
         self.clients: dict[str, Client] = {}
+        self._journal = Journal(directory / "spending.log")
+        self.budget = Budget(config.budget, self._journal)
 
     @cached_property
     def subject(self) -> TextSubject:
@@ -97,12 +100,22 @@ class Job:
 
     @cached_property
     def ledger(self) -> Ledger:
-        return Ledger(assets.cache() / "ledger.sqlite")
+        return Ledger(ledger.home())
 
     def client(self, role_name: str, role: LLMRole) -> Client:
         """The client of a role, one for the whole run, so that its usage adds up."""
         if role_name not in self.clients:
-            self.clients[role_name] = Client(open_provider(role), self.ledger, concurrency=role.concurrency)
+            self.clients[role_name] = Client(
+                open_provider(role),
+                self.ledger,
+                concurrency=role.concurrency,
+                requests_per_minute=role.requests_per_minute,
+                tokens_per_minute=role.tokens_per_minute,
+                budget=self.budget,
+                price=price_of(role, self.config),
+                batch=role.batch,
+                batch_wait=role.batch_wait,
+            )
         return self.clients[role_name]
 
     def usage(self, prefix: str) -> list[dict[str, Any]]:
@@ -116,3 +129,4 @@ class Job:
     def close(self) -> None:
         for client in self.clients.values():
             client.close()
+        self._journal.close()

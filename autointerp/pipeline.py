@@ -17,6 +17,7 @@ from autointerp.errors import GateFailed, UserError
 from autointerp.evidence import stage as evidence
 from autointerp.explain import stage as explain
 from autointerp.job import Job
+from autointerp.llm.budget import refuse_unbatched, refuse_unpriced
 from autointerp.progress import log
 from autointerp.report import stage as report
 from autointerp.score import stage as score
@@ -72,7 +73,8 @@ def run(
 ) -> Run:
     """Run a config: every stage, or `only` one. What is already there and still true is not made again.
 
-    Raises UserError for a mistake in what was asked, GateFailed where the circularity policy says no.
+    Raises UserError for a mistake in what was asked, GateFailed where the circularity policy says no,
+    WorkPending where a cap was reached or a provider is down.
     """
     config = source if isinstance(source, RunConfig) else configuration.load(source, overrides)
     job = open_job(config, out)
@@ -115,8 +117,10 @@ def run_shard(source: str | Path, overrides: tuple[str, ...], out: str | Path, s
 
 
 def open_job(config: RunConfig, out: str | Path) -> Job:
-    """The job of a config that its policy allows; its settings stand in the run directory from here on."""
+    """The job of a config that may be run; its settings stand in the run directory from here on."""
     refuse_circular(config, Roles(config))
+    refuse_unpriced(config)
+    refuse_unbatched(config)
     directory = RunDirectory.open(out, config.name)
     settings = configuration.dump(config)
     if not (directory / "run.toml").exists() or (directory / "run.toml").read_text("utf-8") != settings:

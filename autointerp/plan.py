@@ -6,11 +6,12 @@ from math import ceil
 from autointerp import assets, rubric
 from autointerp.audit.circularity import MEANING
 from autointerp.audit.roles import Roles
-from autointerp.config import GivenExplainer, LLMExplainer, LLMScorer, RunConfig
+from autointerp.config import GivenExplainer, LLMExplainer, LLMRole, LLMScorer, RunConfig
 from autointerp.corpus import sources
 from autointerp.dictionaries import hub
 from autointerp.errors import UserError
-from autointerp.llm.providers import open_provider
+from autointerp.llm.budget import price_of, worded
+from autointerp.llm.providers import batching, open_provider
 
 TOKENS_PER_WORD = 1.4
 TOKENS_PER_EXCERPT_OVERHEAD = 12  # the JSON around an excerpt
@@ -64,7 +65,7 @@ def plan(config: RunConfig) -> Plan:
         if isinstance(role, LLMExplainer):
             shared = words(rubric.load(role.rubric or "explain").text)
             each = shared + per_excerpt * (role.examples + max(1, role.examples // 2))
-            stages.append(StagePlan("explain", f"{name}: {role.model}", n, n * each, n * EXPLANATION_TOKENS, "unknown"))
+            stages.append(asked(config, "explain", name, role, n, n * each, n * EXPLANATION_TOKENS))
             notes += missing(name, role)
         else:
             stages.append(StagePlan("explain", f"{name}: {role.kind}, {n:,} features"))
@@ -82,16 +83,33 @@ def plan(config: RunConfig) -> Plan:
         judged = min(judge.items or n_items, n_items)
         n = cases * ceil(judged / judge.items_per_request)
         shared = words(rubric.load(judge.rubric or "detection").text) + EXPLANATION_TOKENS
-        stages.append(StagePlan("score", f"{name}: {judge.model}", n, n * shared + cases * judged * per_excerpt,
-                                cases * judged * ANSWER_TOKENS, "unknown"))  # fmt: skip
+        sent, answered = n * shared + cases * judged * per_excerpt, cases * judged * ANSWER_TOKENS
+        stages.append(asked(config, "score", name, judge, n, sent, answered))
         notes += missing(name, judge)
     stages.append(StagePlan("report", "one HTML page, five CSV files"))
     arms: list[tuple[str, str, str]] = [
         (explainer, scorer, f"{grade}  {MEANING[grade]}") for explainer, scorer, grade in Roles(config).arms()
     ]
+    priced = [float(stage.price.replace(",", "")) for stage in stages if stage.price != "unknown"]
+    if any(priced):
+        unpriced = ", without the unknown ones" if len(priced) < len(stages) else ""
+        notes.append(f"about {sum(priced):,.2f} USD in all{unpriced}, and nothing for answers that are in the ledger")
+    caps = [worded(cap, name) for name, cap in config.budget.model_dump(exclude_none=True).items()]
+    if caps:
+        notes.append(f"the run stops before it has spent more than {' or '.join(caps)}, all its starts together")
     if config.circularity.allow:
         notes.append(f"grades worse than {config.circularity.worst} are allowed: {config.circularity.allow}")
     return Plan(stages, arms, notes)
+
+
+def asked(
+    config: RunConfig, stage: str, name: str, role: LLMRole, requests: int, sent: int, answered: int
+) -> StagePlan:
+    """What a model is asked for. The price leaves out what a prompt cache would save and a model's thinking."""
+    price = price_of(role, config)
+    each = price.usd(ceil(sent / requests), ceil(answered / requests)) if price and requests else None
+    cost = "unknown" if each is None else f"{each * requests:,.2f}"
+    return StagePlan(stage, f"{name}: {role.model}{', in batches' * role.batch}", requests, sent, answered, cost)
 
 
 def n_dictionaries_of(config: RunConfig, named: tuple[str, ...] | None) -> int:
@@ -106,7 +124,9 @@ def words(text: str) -> int:
 def missing(name: str, role: LLMExplainer | LLMScorer) -> list[str]:
     """What a provider would refuse with, as a note: a plan is worth reading before the key is there."""
     try:
-        open_provider(role)
+        provider = open_provider(role)
+        if role.batch:
+            batching(provider)
     except UserError as error:
         return [f"{name}: {error}"]
     return []

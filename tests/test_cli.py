@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from autointerp import assets, cli
+from autointerp.errors import WorkPending
 from tests import planted as plant
 from tests.planted import Planted
 
@@ -444,6 +445,72 @@ def test_an_interrupt_ends_with_130(command: Command, config: Path, monkeypatch:
     assert ended.err == "Interrupted; nothing is lost: run the same command again.\n"
     done = json.loads(Path("runs/planted/manifest.json").read_text())["stages"]
     assert set(done) == {"collect", "evidence", "explain"}
+
+
+def test_work_that_is_left_ends_with_75(command: Command, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise WorkPending("you asked a model", "it is down", "run the same command again")
+
+    with monkeypatch.context() as down:
+        down.setattr("autointerp.score.llm.judge", stop)
+        ended = command("run", config)
+    assert ended.code == 75
+    assert ended.err == "You asked a model, but it is down: run the same command again.\n"
+    assert command("run", config).code == 0
+
+
+# money
+
+PRICED = "prices={'tests.planted:*'={input=2.0, output=10.0}}"
+
+
+def test_a_budget_ends_with_75_keeps_everything_and_goes_on(
+    command: Command, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert command("run", config, "--out", tmp_path / "free").code == 0
+    asked = len(plant.asked)
+    plant.asked.clear()
+    monkeypatch.setenv("AUTOINTERP_CACHE", str(tmp_path / "another-cache"))
+    starts = 0
+    while (ended := command("run", config, "--set", f"budget.requests={40 * (starts + 1)}")).code == 75:
+        starts += 1
+        assert len(plant.asked) == 40 * starts
+        assert f"You asked to spend at most {40 * starts} requests" in ended.err
+        assert re.search(r"which leaves \d+ of \d+ requests unanswered: everything answered is kept", ended.err)
+        assert "Traceback" not in ended.err
+        # the cap is the run's: started again, it spends nothing
+        assert command("run", config, "--set", f"budget.requests={40 * starts}").code == 75
+        assert len(plant.asked) == 40 * starts
+    assert ended.code == 0
+    assert (starts, len(plant.asked)) == (asked // 40, asked)
+    for name in ("dictionaries", "features", "scores", "roles"):
+        free = tmp_path / "free" / "planted" / "report" / f"{name}.csv"
+        assert Path(f"runs/planted/report/{name}.csv").read_bytes() == free.read_bytes()
+
+
+def test_dollars_without_a_price_are_refused_before_anything_is_loaded(command: Command, config: Path) -> None:
+    for word in ("run", "check"):
+        ended = command(word, config, "--set", "budget.usd=1")
+        assert ended.code == 2
+        assert "the price of tests.planted:explain_knowing (knows) at scripted is not known" in ended.err
+        assert "[prices.'tests.planted:explain_knowing']" in ended.err
+    assert not plant.asked
+    assert not list(Path.cwd().iterdir())
+    assert command("check", config, "--set", "budget.usd=1", "--set", "budget.requests=9").code == 0
+
+
+def test_check_estimates_a_price_and_names_the_caps(command: Command, config: Path) -> None:
+    ended = command("check", config, "--set", PRICED, "--set", "budget.usd=2.5", "--set", "budget.tokens=1000000")
+    assert ended.code == 0
+    rows = re.findall(
+        r"(explain|score) \W+\S+: tests.planted:\w+[ │]+([\d,]+)[ │]+([\d,]+)[ │]+([\d,]+)[ │]+(\d+\.\d\d)", ended.out
+    )
+    assert len(rows) == 2, ended.out
+    for _, _, sent, answered, price in rows:
+        expected = (int(sent.replace(",", "")) * 2 + int(answered.replace(",", "")) * 10) / 1e6
+        assert float(price) == pytest.approx(expected, abs=0.01)
+    assert re.search(r"note: about \d+\.\d\d USD in all", ended.out)
+    assert "before it has spent more than 2.5 USD or 1,000,000 tokens" in ended.out
 
 
 def test_one_stage_commands_work_in_order_and_refuse_out_of_order(command: Command, config: Path) -> None:

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from autointerp import assets, rubric
-from autointerp.config import Explainer, GivenExplainer, LexicalExplainer, LLMExplainer
+from autointerp.config import MANNER, Explainer, GivenExplainer, LexicalExplainer, LLMExplainer
+from autointerp.errors import WorkPending
 from autointerp.evidence.reader import DictionaryEvidence, PoolReader
 from autointerp.explain import given, lexical, llm
 from autointerp.job import Job
@@ -40,7 +41,7 @@ LEXICAL_EXCERPTS = 200  # firing excerpts that the lexical explainer counts word
 def inputs(job: Job) -> dict[str, str]:
     found = {"evidence": digest_of(job.directory.records()["evidence"].outputs)}
     for name, role in job.config.explainers.items():
-        made_of: list[Any] = [role.model_dump(exclude={"concurrency", "api_key_env"})]
+        made_of: list[Any] = [role.model_dump(exclude=set(MANNER))]
         if isinstance(role, LLMExplainer):
             made_of.append(rubric.load(role.rubric or "explain").hash)
         elif isinstance(role, GivenExplainer):
@@ -57,6 +58,7 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
     evidence = {name: DictionaryEvidence(folder, name, split_hash) for name in job.config.dictionaries}
     pool = PoolReader(folder)
     found: list[Explanation] = []
+    pending: list[WorkPending] = []
     for name, role in job.config.explainers.items():
         keys = [
             (dictionary, feature)
@@ -65,7 +67,12 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
             for feature in side.alive[: role.features]
         ]
         with progress(f"explaining with {name}", len(keys)) as advance:
-            found += explain(job, name, role, evidence, keys, pool, advance)
+            try:
+                found += explain(job, name, role, evidence, keys, pool, advance)
+            except WorkPending as error:  # batches of the other roles need not wait for those of this one
+                pending.append(error)
+    if pending:
+        raise pending[0]
     path = job.directory / "explanations.parquet"
     write_table(path, [asdict(explanation) for explanation in found], TABLE)
     missing = sum(not explanation.text for explanation in found)

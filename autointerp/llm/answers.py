@@ -2,6 +2,8 @@
 
 import json
 import re
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from jsonschema.exceptions import best_match
@@ -13,16 +15,16 @@ FENCED = re.compile(r"^\s*```\w*\s*\n(.*?)\n\s*```\s*$", re.DOTALL | re.MULTILIN
 SHOWN = 200  # characters of a validation message that are kept
 
 
-def read(
-    request: Request, text: str, resolved: str, input_tokens: int | None = None, output_tokens: int | None = None
-) -> Reply:
-    """The reply for a complete text; `failure` says why it is no use where it is empty or not the asked-for JSON."""
-    answer, failure = None, ""
-    if not text.strip():
-        failure = "the model answered with nothing"
-    elif request.schema is not None:
-        answer, failure = parse(text, request.schema)
-    return Reply(text, resolved, answer, failure, input_tokens, output_tokens)
+def read(request: Request, reply: Reply) -> Reply:
+    """The reply with its answer, or with a `failure` where its text is empty or not the asked-for JSON."""
+    if reply.failure:
+        return reply
+    if not reply.text.strip():
+        return replace(reply, failure="the model answered with nothing")
+    if request.schema is None:
+        return reply
+    answer, failure = parse(reply.text, request.schema)
+    return replace(reply, answer=answer, failure=failure)
 
 
 def parse(text: str, schema: dict[str, Any]) -> tuple[Any, str]:
@@ -32,10 +34,17 @@ def parse(text: str, schema: dict[str, Any]) -> tuple[Any, str]:
         answer = json.loads(fence[1] if fence else text, parse_constant=reject)
     except (ValueError, RecursionError) as error:
         return None, f"the answer is not JSON ({str(error)[:SHOWN]})"
-    problem = best_match(validator_for(schema)(schema).iter_errors(answer))
+    problem = best_match(validator(json.dumps(schema)).iter_errors(answer))
     if problem is None:
         return answer, ""
     return None, f"the answer does not fit its schema at {problem.json_path}: {problem.message[:SHOWN]}"
+
+
+@lru_cache(maxsize=64)
+def validator(schema: str) -> Any:
+    """The validator of a schema that is given as JSON: many requests share one."""
+    content = json.loads(schema)
+    return validator_for(content)(content)
 
 
 def reject(constant: str) -> NoReturn:

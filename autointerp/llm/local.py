@@ -10,6 +10,7 @@ from typing import Any
 from autointerp import assets
 from autointerp.config import LLMRole
 from autointerp.errors import UserError
+from autointerp.llm.capabilities import Capabilities, look_up
 from autointerp.llm.openai import OpenAIProvider
 from autointerp.llm.protocol import Reply, Request
 from autointerp.llm.wire import Endpoint
@@ -20,7 +21,7 @@ READ_SECONDS = 3600.0  # a large model on a few cores may think for long before 
 
 
 def open(role: LLMRole) -> "LocalProvider":
-    return LocalProvider(role.model)
+    return LocalProvider(role.model, look_up("local", role.model, role.capabilities))
 
 
 class LocalProvider:
@@ -33,8 +34,10 @@ class LocalProvider:
     name = "local"
     max_concurrency = 1
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, can: Capabilities | None = None) -> None:
         self.model = model
+        self.capabilities = can or look_up(self.name, model)
+        self.parameters = {"temperature": 0, "seed": 0}
         self._path = gguf(model)
         self._starting = asyncio.Lock()
         self._server: Any = None
@@ -55,7 +58,7 @@ class LocalProvider:
         token = secrets.token_hex(16)  # other users of this machine can reach the port
         self._server = await asyncio.to_thread(serve, self._path, token)
         place = Endpoint(self.name, self._path.name, f"{self._server.listening_address}/v1", token)
-        return OpenAIProvider(place, True, {"cache_prompt": False}, READ_SECONDS)
+        return OpenAIProvider(place, True, self.capabilities, {"cache_prompt": False}, READ_SECONDS)
 
 
 def bounded(schema: Any, max_tokens: int) -> Any:

@@ -5,7 +5,7 @@ from importlib.metadata import entry_points
 
 from autointerp.config import LLMRole
 from autointerp.errors import UserError
-from autointerp.llm.protocol import Provider
+from autointerp.llm.protocol import BatchProvider, Provider
 
 GROUP = "autointerp.providers"  # each entry point is a function LLMRole -> Provider
 
@@ -28,3 +28,14 @@ def open_provider(role: LLMRole) -> Provider:
         ) from None
     provider: Provider = opener(role)
     return provider
+
+
+def batching(provider: Provider) -> BatchProvider:
+    """The provider, if it takes batches; else UserError."""
+    if isinstance(provider, BatchProvider):
+        return provider
+    raise UserError(
+        f"you asked {provider.name} for {provider.model} in batches",
+        "this provider takes none",
+        "leave batch out of the role, or name another provider",
+    )

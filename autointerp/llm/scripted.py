@@ -8,13 +8,15 @@ from typing import Any
 from autointerp.config import LLMRole
 from autointerp.errors import UserError
 from autointerp.llm import answers
+from autointerp.llm.capabilities import Capabilities, look_up
 from autointerp.llm.protocol import Reply, Request
 
 Script = Callable[[Request], Any]
 
 
 def open(role: LLMRole) -> "ScriptedProvider":
-    return ScriptedProvider(imported(role.model), role.model)
+    can = look_up("scripted", role.model, role.capabilities)
+    return ScriptedProvider(imported(role.model), role.model, can)
 
 
 class ScriptedProvider:
@@ -26,8 +28,9 @@ class ScriptedProvider:
 
     name = "scripted"
 
-    def __init__(self, script: Script, model: str = "scripted") -> None:
+    def __init__(self, script: Script, model: str = "scripted", can: Capabilities | None = None) -> None:
         self.model = model
+        self.capabilities = can or look_up(self.name, model)
         self._script = script
 
     async def complete(self, request: Request) -> Reply:
@@ -37,7 +40,7 @@ class ScriptedProvider:
         if isinstance(value, Reply):
             return value
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        return answers.read(request, text, self.model)
+        return answers.read(request, Reply(text, self.model))
 
     async def close(self) -> None:
         return None

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from autointerp import assets, rubric
 from autointerp.audit.roles import Roles
-from autointerp.config import EmbeddingScorer, LLMScorer, Scorer
-from autointerp.errors import UserError
+from autointerp.config import MANNER, EmbeddingScorer, LLMScorer, Scorer
+from autointerp.errors import UserError, WorkPending
 from autointerp.evidence.reader import DictionaryEvidence, PoolReader
 from autointerp.evidence.replay import Contexts, Replay
 from autointerp.explain import stage as explain
@@ -65,7 +65,7 @@ def inputs(job: Job) -> dict[str, str]:
         "score": digest_of([job.config.score.model_dump(include={"prevalence", "retrieved"}), job.config.seed]),
     }
     for name, role in job.config.scorers.items():
-        made_of: list[Any] = [role.model_dump(exclude={"concurrency", "api_key_env", "batch_size"})]
+        made_of: list[Any] = [role.model_dump(exclude=set(MANNER))]
         if isinstance(role, LLMScorer):
             made_of.append(rubric.load(role.rubric or "detection").hash)
         else:
@@ -92,15 +92,22 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
 
     verdicts: list[Verdict] = []
     resolved: dict[str, list[str]] = {}
+    pending: list[WorkPending] = []
     for name, role in job.config.scorers.items():
         cases = [case for case in all_cases(job, explanations) if takes_part(role, case)]
         if isinstance(role, EmbeddingScorer):
             verdicts += by_embedding(job, name, role, cases, evidence, pool)
             resolved[name] = []
         else:
-            found, models = by_llm(job, name, role, cases, evidence)
+            try:
+                found, models = by_llm(job, name, role, cases, evidence)
+            except WorkPending as error:  # batches of the other roles need not wait for those of this one
+                pending.append(error)
+                continue
             verdicts += found
             resolved[name] = models
+    if pending:
+        raise pending[0]
     verdicts += by_baselines(job, evidence, pool)
 
     path = job.directory / "verdicts.parquet"

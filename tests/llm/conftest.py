@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from autointerp.llm.ledger import Ledger
-from tests.faults.server import FaultServer
+from autointerp.testing.server import FaultServer
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from autointerp.llm.client import Client
 from autointerp.llm.ledger import Ledger
 from autointerp.llm.protocol import Reply, Request, TransientError
 from autointerp.llm.scripted import ScriptedProvider
-from tests.faults import server as faults
-from tests.faults.server import FaultServer
+from autointerp.testing import server as faults
+from autointerp.testing.server import FaultServer
 
 KEY = "sk-very-secret-0123456789"
 
