@@ -1,6 +1,5 @@
 """The one pass: forward to the deepest hook, encode with every dictionary, fold into sketches, shard by shard."""
 
-import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
@@ -18,8 +17,6 @@ from autointerp.errors import UserError
 from autointerp.job import Job, Site
 from autointerp.records import SPLITS, Context
 from autointerp.subjects.positions import PositionRule
-
-log = logging.getLogger(__name__)
 
 ENOUGH = 10_000  # positions that a verdict before the end needs: some small shard is always worse than the corpus
 MAX_NEGATIVE = 0.05  # of a dictionary's nonzeros; the rest of a larger share would be evaluated as if it were all
