@@ -6,6 +6,7 @@ when the record is built, each in one sentence that names the nearest valid key.
 
 import difflib
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -165,7 +166,6 @@ class LLMRole(Role):
     )
     batch: bool = Field(False, description="Ask in batches: half the price, answers within a day (see batch_wait).")
     batch_wait: float = Field(0.0, ge=0, description="Seconds to wait for batches before the run ends with exit 75.")
-    rubric: str | None = Field(None, description="Rubric id; default is the role's own.")
     capabilities: CapabilityConfig = Field(
         CapabilityConfig(), description="What the model takes, where you know better than the shipped table."
     )
@@ -174,15 +174,42 @@ class LLMRole(Role):
 class LLMExplainer(LLMRole):
     """A language model that writes explanations."""
 
+    rubric: str = Field("explain", description="Rubric id, or the path of a .md file.")
     examples: int = Field(10, ge=1, description="Firing excerpts shown.")
 
 
-class LLMScorer(LLMRole):
-    """A language model that answers detection."""
+Question = Literal["detection", "fuzzing", "simulation", "specificity"]
+CaseControl = Literal["shuffled", "hard_shuffled", "generic"]
 
-    items_per_request: int = Field(5, ge=1, description="Excerpts judged in one request.")
-    items: int | None = Field(None, ge=4, description="At most this many excerpts per feature; default all.")
+
+class Judged(Record):
+    """Which explanations a scorer or generator takes in, and beside which control explanations."""
+
     explainers: tuple[str, ...] | None = Field(None, description="Only explanations by these; default all.")
+    controls: tuple[CaseControl, ...] = Field(
+        ("shuffled", "hard_shuffled", "generic"),
+        description="Explanations that should fail: another feature's, that of the nearest decoder neighbour, and one "
+        "sentence for all. Each is judged on the same items and costs as much.",
+    )
+
+
+class LLMScorer(LLMRole, Judged):
+    """A language model that judges explanations."""
+
+    kind: Literal["llm"]
+    scores: tuple[Question, ...] = Field(("detection",), min_length=1, description="The questions that it answers.")
+    rubrics: dict[Question, str] = Field({}, description="Rubric ids by score, or paths of .md files.")
+    items_per_request: int = Field(5, ge=1, description="Excerpts judged in one request.")
+    items: int | None = Field(None, ge=4, description="At most this many excerpts per feature and score; default all.")
+
+
+class Generator(LLMRole, Judged):
+    """A language model that writes texts for an explanation, on which the subject then is measured."""
+
+    kind: Literal["llm"] = "llm"
+    rubric: str = Field("generate", description="Rubric id, or the path of a .md file.")
+    texts: int = Field(10, ge=1, description="Texts per explanation on which the feature should fire.")
+    near_misses: int = Field(5, ge=0, description="Texts per explanation that are close to it and should not fire.")
 
 
 class GivenExplainer(Role):
@@ -193,13 +220,20 @@ class GivenExplainer(Role):
     author: str | None = Field(None, description="Model that wrote them, 'human', or nothing when unknown.")
 
 
-class EmbeddingScorer(Role):
+class EmbeddingScorer(Role, Judged):
     """A text encoder that answers detection and retrieval by cosine similarity."""
 
     kind: Literal["embedding"]
     model: str = Field(description="Sentence encoder: hub id, path, or package:NAME/PATH.")
     batch_size: int = Field(64, ge=1, description="Texts per forward pass.")
-    explainers: tuple[str, ...] | None = Field(None, description="Only explanations by these; default all.")
+
+
+class SurprisalScorer(Role, Judged):
+    """A causal language model, run here: does it predict an excerpt better once it has read the explanation?"""
+
+    kind: Literal["surprisal"]
+    model: str = Field(description="Causal language model: hub id, path, or package:NAME/PATH.")
+    batch_size: int = Field(16, ge=1, description="Texts per forward pass.")
 
 
 # Settings of a role that say how it is done and cannot change an answer; they take part in no stage's inputs.
@@ -208,7 +242,8 @@ MANNER = frozenset(
 )
 
 Explainer = Annotated[LexicalExplainer | LLMExplainer | GivenExplainer, Field(discriminator="kind")]
-Scorer = Annotated[EmbeddingScorer | LLMScorer, Field(discriminator="kind")]
+Judge = LLMScorer | EmbeddingScorer | SurprisalScorer | Generator
+Scorer = Annotated[EmbeddingScorer | SurprisalScorer | LLMScorer, Field(discriminator="kind")]
 
 
 class ScoreConfig(Record):
@@ -251,7 +286,7 @@ class PriceConfig(Record):
 
 
 class RunConfig(Record):
-    """One run. Explainers and scorers are named tables; there is no default for either."""
+    """One run. Explainers, scorers and generators are named tables; there is no default for any."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Folder of the run below runs/.")
     seed: int = Field(0, ge=0, description="Every draw of the run follows from it.")
@@ -260,6 +295,7 @@ class RunConfig(Record):
     dictionaries: dict[str, DictionaryConfig] = Field(min_length=1)
     explainers: dict[str, Explainer] = Field(min_length=1)
     scorers: dict[str, Scorer] = Field(min_length=1)
+    generators: dict[str, Generator] = Field({}, description="Who writes texts to measure sensitivity on, by name.")
     positions: PositionsConfig = PositionsConfig()
     collect: CollectConfig = CollectConfig()
     evidence: EvidenceConfig = EvidenceConfig()
@@ -269,6 +305,17 @@ class RunConfig(Record):
     prices: dict[str, PriceConfig] = Field(
         {}, description="Your own prices by model, as requested or with * and ?; they go before the shipped table."
     )
+
+    @property
+    def judges(self) -> "Mapping[str, Judge]":
+        """Scorers and generators by name: every role that makes numbers of explanations."""
+        return {**self.scorers, **self.generators}
+
+    @property
+    def roles(self) -> "Mapping[str, Role]":
+        """Every role by its kind and name."""
+        kinds = {"explainer": self.explainers, "scorer": self.scorers, "generator": self.generators}
+        return {f"{kind} {name}": role for kind, table in kinds.items() for name, role in table.items()}
 
     @model_validator(mode="after")
     def consistent(self) -> "RunConfig":
@@ -293,7 +340,17 @@ class RunConfig(Record):
                 )
             if name in ("pool", "positions") or name.endswith((".pool", ".features")):
                 raise ValueError(f"dictionaries.{name!r} would take the name of a file of the run: choose another")
-        for kind, roles in (("explainers", self.explainers), ("scorers", self.scorers)):
+        both = sorted(set(self.scorers) & set(self.generators))
+        if both:
+            raise ValueError(
+                f"{both[0]!r} names a scorer and a generator: tables would not tell them apart, rename one"
+            )
+        roles: Mapping[str, Role]
+        for kind, roles in (
+            ("explainers", self.explainers),
+            ("scorers", self.scorers),
+            ("generators", self.generators),
+        ):
             for name, role in roles.items():
                 for field, known in (("dictionaries", self.dictionaries), ("explainers", self.explainers)):
                     for other in getattr(role, field, None) or ():
@@ -305,6 +362,7 @@ class RunConfig(Record):
             ("dictionaries", self.dictionaries),
             ("explainers", self.explainers),
             ("scorers", self.scorers),
+            ("generators", self.generators),
         ):
             for name in names:
                 if not name or set(name) & set('/\\,"\n') or name.startswith("."):

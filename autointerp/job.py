@@ -118,9 +118,9 @@ class Job:
             )
         return self.clients[role_name]
 
-    def usage(self, prefix: str) -> list[dict[str, Any]]:
-        """What the roles whose name begins with `prefix` have cost so far."""
-        return [asdict(client.usage(role)) for role, client in self.clients.items() if role.startswith(prefix)]
+    def usage(self, *kinds: str) -> list[dict[str, Any]]:
+        """What the roles of these kinds (the first word of their name) have cost so far."""
+        return [asdict(client.usage(role)) for role, client in self.clients.items() if role.split()[0] in kinds]
 
     def rng(self, *purpose: object) -> np.random.Generator:
         """A generator that depends on the run's seed and on what it is for, and on nothing else."""

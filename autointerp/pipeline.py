@@ -17,6 +17,7 @@ from autointerp.errors import GateFailed, UserError
 from autointerp.evidence import stage as evidence
 from autointerp.explain import stage as explain
 from autointerp.job import Job
+from autointerp.measure.scores import PRIMARY
 from autointerp.llm.budget import refuse_unbatched, refuse_unpriced
 from autointerp.progress import log
 from autointerp.report import stage as report
@@ -175,14 +176,14 @@ def over_unscored(finished: Run) -> list[str]:
     """A sentence for each primary metric with a larger share of unscored features than the config allows."""
     config = configuration.load(finished.path / "run.toml")
     scores = finished.scores()
-    primary = scores[(scores["metric"] == "detection.ap") & (scores["control"] == "none")]
+    primary = scores[scores["metric"].isin(PRIMARY.values()) & (scores["control"] == "none")]
     sentences = []
-    for (explainer, scorer), group in primary.groupby(["explainer", "scorer"]):
+    for (metric, explainer, scorer), group in primary.groupby(["metric", "explainer", "scorer"]):
         missing = int(group["value"].isna().sum())
         if missing > config.score.max_unscored * len(group):
             sentences.append(
-                f"Done, but {missing} of {len(group)} features are unscored for explanations by {explainer!r} judged "
-                f"by {scorer!r}, more than score.max_unscored = {config.score.max_unscored} allows: see "
+                f"Done, but {missing} of {len(group)} features have no {metric} for explanations by {explainer!r} "
+                f"judged by {scorer!r}, more than score.max_unscored = {config.score.max_unscored} allows: see "
                 f"unscored_reason in {finished.path / 'report' / 'scores.csv'}."
             )
     return sentences

@@ -44,6 +44,10 @@ class Excerpt:
     def text(self) -> str:
         return "".join(self.pieces)
 
+    @property
+    def largest(self) -> float:
+        return max(self.activations)
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -99,7 +103,9 @@ class Explanation:
 class Verdict:
     """One judge's raw answer about one item. `value` is nan when there is none, and `reason` then says why.
 
-    Kept for ever: every score can be recomputed from verdicts without a model.
+    `fires` is the truth that the question is about, `activation` the largest one in the item. A simulation also keeps
+    what was `predicted` for each token beside the true `activations`. Kept for ever: every score can be recomputed
+    from verdicts without a model.
     """
 
     dictionary: str
@@ -114,7 +120,10 @@ class Verdict:
     fires: bool
     weight: float
     value: float
-    reason: str
+    reason: str = ""
+    activation: float = 0.0
+    predicted: tuple[float, ...] = ()
+    activations: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from autointerp.audit.circularity import grade, worse
-from autointerp.config import GivenExplainer, Grade, LexicalExplainer, LLMRole, RunConfig
+from autointerp.config import Generator, GivenExplainer, Grade, LexicalExplainer, LLMRole, RunConfig
 from autointerp.llm.lineage import Lineage, lineage
 from autointerp.records import Explanation, Score
 
@@ -38,7 +38,7 @@ class Roles:
                 found = found or [("given", role.author or "unknown", "")]
             self.explainers[name] = found
         self.scorers: dict[str, list[tuple[str, str, str]]] = {}
-        for name, judge in config.scorers.items():
+        for name, judge in config.judges.items():
             provider = judge.provider if isinstance(judge, LLMRole) else "transformers"
             models = (resolved or {}).get(name) or [""]
             self.scorers[name] = [(provider, judge.model, model) for model in models]
@@ -51,7 +51,8 @@ class Roles:
         judges = [*self.scorers.get(scorer, [])] or nobody
         for writer in writers:
             for judge in judges:
-                models = [("explainer", writer), ("scorer", judge)]
+                kind = "generator" if scorer in self.config.generators else "scorer"
+                models = [("explainer", writer), (kind, judge)]
                 roles = [(role, lineage(model[1], model[2])) for role, model in models if model is not None]
                 worst = worse(worst, grade(self.subject, roles))
         return worst
@@ -62,7 +63,7 @@ class Roles:
     def arms(self) -> Iterable[tuple[str, str, Grade]]:
         """Every (explainer, scorer) pair of the run with its grade."""
         for explainer in self.config.explainers:
-            for scorer, judge in self.config.scorers.items():
+            for scorer, judge in self.config.judges.items():
                 if judge.explainers is None or explainer in judge.explainers:
                     yield explainer, scorer, self.arm(explainer, scorer)
 
@@ -76,8 +77,9 @@ class Roles:
             if not self.explainers[name]:
                 kind = "lexical code" if isinstance(role, LexicalExplainer) else "human"
                 rows.append(RoleRow(f"explainer {name}", kind, kind, "", None))
-        for name in self.config.scorers:
+        for name, judge in self.config.judges.items():
+            kind = "generator" if isinstance(judge, Generator) else "scorer"
             for provider, requested, resolved in self.scorers[name]:
                 model = lineage(requested, resolved)
-                rows.append(RoleRow(f"scorer {name}", requested, resolved or model.model, provider, model))
+                rows.append(RoleRow(f"{kind} {name}", requested, resolved or model.model, provider, model))
         return rows

@@ -43,7 +43,7 @@ def inputs(job: Job) -> dict[str, str]:
     for name, role in job.config.explainers.items():
         made_of: list[Any] = [role.model_dump(exclude=set(MANNER))]
         if isinstance(role, LLMExplainer):
-            made_of.append(rubric.load(role.rubric or "explain").hash)
+            made_of.append(rubric.load(role.rubric).hash)
         elif isinstance(role, GivenExplainer):
             location = assets.locate(role.path)
             made_of.append(digest(location) if location else "")
@@ -77,7 +77,7 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
     write_table(path, [asdict(explanation) for explanation in found], TABLE)
     missing = sum(not explanation.text for explanation in found)
     log.info("  %d explanations, %d features left without one", len(found) - missing, missing)
-    return [path], {"written": len(found) - missing, "missing": missing, "usage": job.usage("explainer ")}
+    return [path], {"written": len(found) - missing, "missing": missing, "usage": job.usage("explainer")}
 
 
 def explain(
@@ -117,7 +117,7 @@ def explain(
                 authors[key] = Author("explainer", "given", role.author or "unknown", role.author or "unknown")
         advance(len(able))
     else:
-        asked = rubric.load(role.rubric or "explain")
+        asked = rubric.load(role.rubric)
         question = asked.name
         client = job.client(f"explainer {name}", role)
         requests = [llm.request(evidence[d].by_feature[f].items["explain"], role, asked) for d, f in able]

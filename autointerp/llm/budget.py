@@ -177,7 +177,7 @@ def refuse_unpriced(config: RunConfig) -> None:
     caps = config.budget
     if caps.usd is None or caps.requests is not None or caps.tokens is not None:
         return
-    for name, role in (config.explainers | config.scorers).items():
+    for name, role in config.roles.items():
         if isinstance(role, LLMRole) and price_of(role, config) is None:
             raise UserError(
                 f"you asked to spend at most {caps.usd:g} USD",
@@ -188,7 +188,7 @@ def refuse_unpriced(config: RunConfig) -> None:
 
 def refuse_unbatched(config: RunConfig) -> None:
     """Raise UserError where a role asks in batches and its provider takes none, before anything is loaded."""
-    for role in (config.explainers | config.scorers).values():
+    for role in config.roles.values():
         if isinstance(role, LLMRole) and role.batch:
             batching(open_provider(role))
 

@@ -185,6 +185,10 @@ class Client:
                 "set batch = true and run again until it is done, or see `autointerp ledger batches`",
             )
 
+    @property
+    def gives_logprobs(self) -> bool:
+        return getattr(self._provider, "capabilities", ANYTHING).logprobs
+
     def usage(self, role: str) -> Usage:
         """What this client has answered so far: `requests` in all, of which `cached` came from the ledger.
 

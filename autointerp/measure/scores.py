@@ -1,38 +1,39 @@
 """From verdicts to one score per feature. Pure: the same verdicts give the same scores, without a model or a file.
 
-Average precision is the primary number, because it survives sanity checks that AUROC and accuracy fail (Oikarinen, Yan
-and Weng 2025, NeuronEval). It is computed with inclusion weights at one declared share of firing excerpts for every
-feature and control, and again (`ap_corpus`) at the share the feature really has in the corpus.
+Average precision, F1 and Pearson's correlation are the primary numbers, because they survive sanity checks that AUROC
+and accuracy fail (Oikarinen, Yan and Weng 2025, NeuronEval). They are computed with inclusion weights at one declared
+share of firing excerpts for every feature and control, and again (`…_corpus`) at the share the feature really has.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
 
-from autointerp.measure.statistics import (
-    PERCENTILES,
-    Bools,
-    Floats,
-    Vector,
-    at_prevalence,
-    auroc,
-    average_precision,
-    item_interval,
-    wilson,
-)
+from autointerp.measure.arrays import Bools, Floats, Matrix, Vector
+from autointerp.measure.correlation import pearson
+from autointerp.measure.intervals import PERCENTILES, item_interval, wilson
+from autointerp.measure.ranking import auroc, average_precision, balanced_accuracy, f1
+from autointerp.measure.weights import at_prevalence
 from autointerp.records import UNSCORED, Score, Verdict, is_scored
 
 ITEM_RESAMPLES = 200
 PERMUTATIONS = 50
-RANKED = ("detection", "lexical_floor", "probe")  # questions whose verdicts rank items
-SHUFFLED, FLOOR = "minus_shuffled", "minus_lexical_floor"
-RETRIEVAL, RETRIEVAL_STRONG, RETRIEVAL_BASE = (
-    "sensitivity.retrieval",
-    "sensitivity.retrieval_strong",
-    "sensitivity.retrieval_base",
-)
+STRONG = 0.1  # of the feature's maximum: a firing that counts as more than a trace
+PRIMARY = {  # the first number of each question
+    "detection": "detection.ap",
+    "fuzzing": "fuzzing.ap",
+    "simulation": "simulation.pearson",
+    "specificity": "specificity.mean",
+    "surprisal": "surprisal.ap",
+    "sensitivity": "sensitivity.generated",
+    "retrieval": "sensitivity.retrieval",
+}
+LEXICAL_FLOOR = "lexical_floor"
+RETRIEVAL_BASE = "sensitivity.retrieval_base"
+ORIGINAL = "sensitivity.original"
+NOTHING_TO_TELL_APART = "no firing or no silent item"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,17 @@ class Base:
     rate: float
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What scores of one feature are computed at: the declared share of firing excerpts and the real one."""
+
+    prevalence: float
+    base: float
+    seed: int
+
+
 def score_features(
-    verdicts: Iterable[Verdict], bases: dict[tuple[str, int], Base], prevalence: float, seed: int
+    verdicts: Iterable[Verdict], bases: Mapping[tuple[str, int], Base], prevalence: float, seed: int
 ) -> list[Score]:
     """All per-feature scores with their differences, in a fixed order; `circularity` is left empty."""
 
@@ -55,60 +65,81 @@ def score_features(
     for (dictionary, feature, question, control, explainer, scorer, rubric), members in groupby(
         sorted(verdicts, key=group), group
     ):
-        items = list(members)
         blank = Score(
             dictionary, feature, "", control, explainer, scorer, rubric, UNSCORED, UNSCORED, UNSCORED, 0, 0, "", ""
         )
-        base = bases[dictionary, feature]
-        if question in RANKED:
-            scores += ranked(items, blank, question, base, prevalence, seed)
-        else:
-            scores += retrieved(items, blank)
+        setting = Setting(prevalence, bases[dictionary, feature].rate, seed)
+        scores += SCORING.get(question, ranked)(list(members), blank, setting)
     # No model takes part in the base rate, so it belongs to no arm.
-    for dictionary, feature in sorted({(s.dictionary, s.feature) for s in scores if s.metric == RETRIEVAL}):
+    for dictionary, feature in sorted({(s.dictionary, s.feature) for s in scores if s.metric == PRIMARY["retrieval"]}):
         rate = bases[dictionary, feature].rate
         scores.append(
             Score(dictionary, feature, RETRIEVAL_BASE, "none", "", "", "", rate, UNSCORED, UNSCORED, 0, 0, "", "")
         )
+    scores += normalised(scores)
     return scores + differences(scores)
 
 
-def ranked(
-    items: Sequence[Verdict], blank: Score, question: str, base: Base, prevalence: float, seed: int
-) -> list[Score]:
-    """Average precision and AUROC of verdicts that rank items. Items without a verdict are left out and counted."""
-    answered = sorted((v for v in items if is_scored(v.value)), key=lambda v: v.item)  # draws follow this order
-    blank = replace(blank, n=len(answered), unscored=len(items) - len(answered))
+# questions whose verdicts tell firing items from silent ones
+
+Statistic = Callable[[Bools, Floats, Matrix], Floats]
+
+
+def ranked(items: Sequence[Verdict], blank: Score, setting: Setting) -> list[Score]:
+    """How well values tell items apart. Items without a verdict are left out and counted."""
+    question = items[0].question
+    answered, blank = scored(items, blank)
+    wanted = [
+        (f"{question}.{name}", share, statistic) for name, share, statistic in statistics(question, blank, setting)
+    ]
     fires = np.array([v.fires for v in answered], dtype=bool)
-    metrics = [f"{question}.{name}" for name in ("ap", "ap_corpus", "auroc")]
     if fires.all() or not fires.any():
-        reasons = sorted({v.reason for v in items if v.reason})
-        reason = reasons[0] if reasons else "no firing or no silent item"
-        missing = [replace(blank, metric=metric, reason=reason) for metric in metrics]
+        missing = [replace(blank, metric=metric, reason=why(items)) for metric, _, _ in wanted]
         return missing + [replace(s, control="permuted") for s in missing if has_chance(s)]
     value = np.array([v.value for v in answered])
     weight = np.array([v.weight for v in answered])
     found = []
-    for metric, share, statistic in zip(
-        metrics, (prevalence, base.rate, 0.5), (average_precision, average_precision, auroc), strict=True
-    ):
+    for metric, share, statistic in wanted:
         if not 0 < share < 1:
-            reason = "fires in every excerpt of the pool" if share else "fires in no excerpt of the pool"
-            found.append(replace(blank, metric=metric, reason=reason))
+            found.append(replace(blank, metric=metric, reason=everywhere(share)))
             continue
         weights = at_prevalence(fires, weight, share)
-        point = float(statistic(fires, value, weights))
-        low, high = item_interval(fires, value, weights, statistic, seed, ITEM_RESAMPLES)
+        point = float(statistic(fires, value, weights[None])[0])
+        low, high = item_interval(fires, value, weights, statistic, setting.seed, ITEM_RESAMPLES)
         found.append(replace(blank, metric=metric, value=point, low=low, high=high))
         if has_chance(found[-1]):
-            point, low, high = permuted(fires, value, weights, seed)
+            point, low, high = permuted(fires, value, weights, setting.seed)
             found.append(replace(blank, metric=metric, control="permuted", value=point, low=low, high=high))
+        if statistic is f1 and blank.control == "none":
+            found += [
+                replace(found[-1], control=name, value=constant, low=UNSCORED, high=UNSCORED)
+                for name, constant in (("always_none", 0.0), ("always_all", 2 * share / (1 + share)))
+            ]
+    return found
+
+
+def statistics(question: str, blank: Score, setting: Setting) -> list[tuple[str, float, Statistic]]:
+    """(name, share of firing items, statistic). F1 and balanced accuracy need a yes or no, which only models say.
+
+    Whether marks are right is our own doing, so fuzzing has no share of its own in the corpus.
+    """
+    found: list[tuple[str, float, Statistic]] = [("ap", setting.prevalence, average_precision)]
+    yes_or_no = bool(blank.rubric)
+    if yes_or_no:
+        found.append(("f1", setting.prevalence, f1))
+    if question != "fuzzing":
+        found.append(("ap_corpus", setting.base, average_precision))
+        if yes_or_no:
+            found.append(("f1_corpus", setting.base, f1))
+    found.append(("auroc", 0.5, auroc))
+    if yes_or_no:
+        found.append(("balanced_accuracy", 0.5, balanced_accuracy))
     return found
 
 
 def has_chance(score: Score) -> bool:
     """Whether the control `permuted` stands beside a score."""
-    return (score.metric, score.control) == ("detection.ap", "none")
+    return score.control == "none" and score.metric in (PRIMARY["detection"], PRIMARY["fuzzing"], PRIMARY["surprisal"])
 
 
 def permuted(fires: Bools, value: Floats, weight: Vector, seed: int) -> tuple[float, float, float]:
@@ -123,41 +154,190 @@ def permuted(fires: Bools, value: Floats, weight: Vector, seed: int) -> tuple[fl
     return float(np.mean(found)), float(low), float(high)
 
 
-def retrieved(items: Sequence[Verdict], blank: Score) -> list[Score]:
-    """Share of the retrieved excerpts in which the feature fires at all, and strongly."""
-    n = len(items)
+def simulated(items: Sequence[Verdict], blank: Score, setting: Setting) -> list[Score]:
+    """Pearson's r of predicted and true activations over the tokens of all items, as one sequence (Bills et al. 2023).
+
+    A token weighs as much as its item, so rare features do not drown in silent text. 0 for a constant prediction.
+    """
+    answered, blank = scored(items, blank)
+    fires = np.array([v.fires for v in answered], dtype=bool)
+    shares = {PRIMARY["simulation"]: setting.prevalence, f"{PRIMARY['simulation']}_corpus": setting.base}
+    if fires.all() or not fires.any():
+        return [replace(blank, metric=metric, reason=why(items)) for metric in shares]
+    truth = [np.array(v.activations, dtype=float) for v in answered]
+    predicted = [np.array(v.predicted, dtype=float) for v in answered]
+    weight = np.array([v.weight for v in answered])
+
+    def correlation(fires: Bools, place: Floats, weight: Matrix) -> Floats:
+        chosen = place.astype(int).tolist()
+        lengths = [len(truth[at]) for at in chosen]
+        tokens = np.repeat(weight / np.array(lengths), lengths, axis=-1)
+        return pearson(
+            np.concatenate([truth[at] for at in chosen]), np.concatenate([predicted[at] for at in chosen]), tokens
+        )
+
     found = []
-    for metric, hits in (
-        (RETRIEVAL, sum(v.fires for v in items)),
-        (RETRIEVAL_STRONG, sum(v.stratum == "strong" for v in items)),
+    for metric, share in shares.items():
+        if not 0 < share < 1:
+            found.append(replace(blank, metric=metric, reason=everywhere(share)))
+            continue
+        weights, place = at_prevalence(fires, weight, share), np.arange(len(answered), dtype=float)
+        point = float(correlation(fires, place, weights[None])[0])
+        low, high = item_interval(fires, place, weights, correlation, setting.seed, ITEM_RESAMPLES)
+        found.append(replace(blank, metric=metric, value=point, low=low, high=high))
+    return found
+
+
+# questions that are answered with a rating or a measurement
+
+
+def rated(items: Sequence[Verdict], blank: Score, setting: Setting) -> list[Score]:
+    """Mean ratings, 0 to 3, over activation intervals (METHODS of the report say what each mean answers).
+
+    `mean` weighs the intervals alike, `density_weighted` by how many firings they hold, `mass_weighted` by how much
+    activation; `silent` is what the judge gives excerpts in which the feature does not fire.
+    """
+    answered, blank = scored(items, blank)
+    firing = [v for v in answered if v.fires]
+    silent = [v.value for v in answered if not v.fires]
+    names = [f"specificity.{name}" for name in ("mean", "density_weighted", "mass_weighted")]
+    found = []
+    if firing:
+        value = np.array([v.value for v in firing])
+        strata = [v.stratum for v in firing]
+        even = np.array([1 / strata.count(stratum) for stratum in strata])
+        density = np.array([v.weight for v in firing])
+        mass = density * np.array([v.activation for v in firing])
+        for metric, weight in zip(names, (even, density, mass), strict=True):
+            point, low, high = weighted_mean(value, weight, strata, setting.seed)
+            found.append(replace(blank, metric=metric, value=point, low=low, high=high, n=len(firing)))
+    else:
+        found += [replace(blank, metric=metric, reason=why(items)) for metric in names]
+    if silent:
+        point, low, high = weighted_mean(np.array(silent), np.ones(len(silent)), [""] * len(silent), setting.seed)
+        found.append(replace(blank, metric="specificity.silent", value=point, low=low, high=high, n=len(silent)))
+    return found
+
+
+def weighted_mean(value: Floats, weight: Floats, strata: Sequence[str], seed: int) -> tuple[float, float, float]:
+    """Mean of values [n] with its 95% bootstrap over items within strata; no bounds with fewer than 2 items."""
+    point = float(value @ weight / weight.sum())
+    if len(value) < 2:
+        return point, UNSCORED, UNSCORED
+    rng = np.random.default_rng(seed)
+    label = np.array(strata)
+    chosen = np.empty((ITEM_RESAMPLES, len(value)), dtype=int)
+    for stratum in sorted(set(strata)):
+        members = np.flatnonzero(label == stratum)
+        chosen[:, members] = rng.choice(members, (ITEM_RESAMPLES, len(members)))
+    means = (value[chosen] * weight[chosen]).sum(1) / weight[chosen].sum(1)
+    low, high = np.percentile(means, PERCENTILES)
+    return point, float(low), float(high)
+
+
+def retrieved(items: Sequence[Verdict], blank: Score, setting: Setting) -> list[Score]:
+    """Share of the retrieved excerpts in which the feature fires at all, and strongly."""
+    metric = PRIMARY["retrieval"]
+    return [
+        rate(blank, metric, [v.fires for v in items]),
+        rate(blank, f"{metric}_strong", [v.stratum == "strong" for v in items]),
+    ]
+
+
+def measured(items: Sequence[Verdict], blank: Score, setting: Setting) -> list[Score]:
+    """Shares of texts on which the feature fires at all, and strongly: written ones, near misses, its own excerpts."""
+    answered, _ = scored(items, blank)
+    unscored = sorted({v.reason for v in items if v.reason})
+    found = []
+    for stratum, metric in (
+        ("text", PRIMARY["sensitivity"]),
+        ("near_miss", "sensitivity.near_miss"),
+        ("original", ORIGINAL),
     ):
-        low, high = wilson(hits, n)
-        found.append(replace(blank, metric=metric, value=hits / n, low=low, high=high, n=n))
+        texts = [v for v in answered if v.stratum == stratum]
+        if texts:
+            found.append(rate(blank, metric, [v.fires for v in texts]))
+            found.append(rate(blank, f"{metric}_strong", [v.value >= STRONG for v in texts]))
+        elif stratum == "text" and unscored:
+            found.append(replace(blank, metric=metric, reason=unscored[0], unscored=1))
+            found.append(replace(blank, metric=f"{metric}_strong", reason=unscored[0], unscored=1))
+    return found
+
+
+def rate(blank: Score, metric: str, hits: Sequence[bool]) -> Score:
+    low, high = wilson(sum(hits), len(hits))
+    return replace(blank, metric=metric, value=sum(hits) / len(hits), low=low, high=high, n=len(hits))
+
+
+SCORING: dict[str, Callable[[Sequence[Verdict], Score, Setting], list[Score]]] = {
+    "simulation": simulated,
+    "specificity": rated,
+    "retrieval": retrieved,
+    "sensitivity": measured,
+}
+
+
+# what all share
+
+
+def scored(items: Sequence[Verdict], blank: Score) -> tuple[list[Verdict], Score]:
+    """The items with a verdict, in the order that draws follow, and the blank score with their number."""
+    answered = sorted((v for v in items if is_scored(v.value)), key=lambda v: v.item)
+    return answered, replace(blank, n=len(answered), unscored=len(items) - len(answered))
+
+
+def why(items: Sequence[Verdict]) -> str:
+    reasons = sorted({v.reason for v in items if v.reason})
+    return reasons[0] if reasons else NOTHING_TO_TELL_APART
+
+
+def everywhere(share: float) -> str:
+    return "fires in every excerpt of the pool" if share else "fires in no excerpt of the pool"
+
+
+def normalised(scores: Sequence[Score]) -> list[Score]:
+    """The rate on written texts as a multiple of that on the feature's own excerpts in the same form."""
+    original = {(s.dictionary, s.feature, s.metric): s.value for s in scores if s.metric.startswith(ORIGINAL)}
+    found = []
+    for score in scores:
+        ending = score.metric.removeprefix(PRIMARY["sensitivity"])
+        if ending not in ("", "_strong"):
+            continue
+        ceiling = original.get((score.dictionary, score.feature, ORIGINAL + ending), 0.0)
+        reason = score.reason or ("" if ceiling else "its own excerpts do not make it fire when they stand alone")
+        value = score.value / ceiling if ceiling else UNSCORED
+        metric = f"sensitivity.normalised{ending}"
+        found.append(replace(score, metric=metric, value=value, low=UNSCORED, high=UNSCORED, reason=reason))
     return found
 
 
 def differences(scores: Sequence[Score]) -> list[Score]:
-    """A score less its shuffled control, and detection less the lexical floor; unscored where either side is."""
+    """A score less its controls, and detection less the lexical floor; unscored where either side is.
+
+    Every metric is held against the shuffled explanations, primary ones against the other controls, too.
+    """
     by_key = {(s.dictionary, s.feature, s.metric, s.control, s.explainer, s.scorer): s for s in scores}
     found = []
     for score in scores:
         if score.control != "none" or not score.explainer:
             continue
-        key = (score.dictionary, score.feature, score.metric)
-        others = {SHUFFLED: by_key.get((*key, "shuffled", score.explainer, score.scorer))}
-        if score.metric == "detection.ap":
-            others[FLOOR] = by_key.get((score.dictionary, score.feature, "lexical_floor.ap", "none", "", ""))
+        key, arm = (score.dictionary, score.feature, score.metric), (score.explainer, score.scorer)
+        controls = ["shuffled"]
+        if score.metric in PRIMARY.values():
+            controls += ["hard_shuffled", "generic"]
+        others = {control: by_key.get((*key, control, *arm)) for control in controls}
+        if score.metric == PRIMARY["detection"]:
+            others[LEXICAL_FLOOR] = by_key.get((*key[:2], "lexical_floor.ap", "none", "", ""))
         for name, other in others.items():
-            if other is None:
-                continue
-            found.append(
-                replace(
-                    score,
-                    metric=f"{score.metric}.{name}",
-                    value=score.value - other.value,
-                    low=UNSCORED,
-                    high=UNSCORED,
-                    reason=score.reason or other.reason,
+            if other is not None:
+                found.append(
+                    replace(
+                        score,
+                        metric=f"{score.metric}.minus_{name}",
+                        value=score.value - other.value,
+                        low=UNSCORED,
+                        high=UNSCORED,
+                        reason=score.reason or other.reason,
+                    )
                 )
-            )
     return found

@@ -1,16 +1,21 @@
 """What can be had without any explanation: a token lookup, and one direction in the hook's own space."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor
 
 from autointerp.evidence.reader import DictionaryEvidence, PoolReader
 from autointerp.evidence.replay import Replay
 from autointerp.job import Site
 from autointerp.records import Item, Split
 
+LOGISTIC_STEPS, LOGISTIC_TOLERANCE = 100, 1e-3
 Values = dict[int, list[float]]  # by feature, one value for each of its `score` items
 
 
@@ -56,30 +61,48 @@ def lexical_floor(side: DictionaryEvidence, features: Sequence[int], pool: PoolR
     return found
 
 
-def probe(side: DictionaryEvidence, features: Sequence[int], replay: Replay) -> Values:
-    """A difference-of-means probe on the hook's output.
+def probes(side: DictionaryEvidence, features: Sequence[int], replay: Replay) -> dict[str, Values]:
+    """Linear probes on the hook's output, fitted on `explain` at single positions; an excerpt's value is its largest.
 
-    Fitted on `explain`: the mean output where the feature fires less the mean where it is silent (silent excerpts). An
-    excerpt's value is its largest projection over counted positions. Two passes over contexts, O(features x d) memory.
+    `probe` is the difference of means: the mean output where the feature fires less that where it is silent (in
+    silent excerpts). `probe_logistic` is a logistic regression on the same positions, both classes weighing the same,
+    each dimension in units of its spread. What an explanation in words does not reach, a direction may.
     """
     site = replay.job.sites[side.name]
-    d = replay.job.dictionaries[side.name].d_in
-    sums = {f: (torch.zeros(d, dtype=torch.float64), torch.zeros(d, dtype=torch.float64)) for f in features}
-    counts = {f: [0, 0] for f in features}
+    seen: dict[int, tuple[list[Tensor], list[Tensor]]] = {feature: ([], []) for feature in features}
     for feature, _, item, x, mask in windows(side, features, "explain", replay, site):
         where = (torch.tensor(item.excerpt.activations) > 0) & mask if item.fires else mask
-        sums[feature][int(item.fires)].add_(x[where].double().sum(0))
-        counts[feature][int(item.fires)] += int(where.sum())
-    direction = {f: (sums[f][1] / max(counts[f][1], 1) - sums[f][0] / max(counts[f][0], 1)).float() for f in features}
-    found = {f: [0.0] * len(side.by_feature[f].items["score"]) for f in features}
+        seen[feature][int(item.fires)].append(x[where])
+    fitted = {feature: fit(*(torch.cat(parts).double() for parts in seen[feature])) for feature in features}
+    found: dict[str, Values] = {
+        name: {f: [0.0] * len(side.by_feature[f].items["score"]) for f in features}
+        for name in ("probe", "probe_logistic")
+    }
     for feature, at, _, x, mask in windows(side, features, "score", replay, site):
-        found[feature][at] = float((x[mask] @ direction[feature]).max()) if mask.any() else 0.0
+        if mask.any():
+            largest = (x[mask].double() @ fitted[feature]).max(dim=0).values
+            for name, value in zip(found, largest.tolist(), strict=True):
+                found[name][feature][at] = value
     return found
+
+
+def fit(silent: Tensor, firing: Tensor) -> Tensor:
+    """Directions [d, 2] that separate outputs [n, d] at firing positions from silent ones; zeros without either."""
+    if not len(silent) or not len(firing):
+        return torch.zeros(firing.shape[1], 2, dtype=torch.float64)
+    difference = firing.mean(0) - silent.mean(0)
+    both = torch.cat([silent, firing])
+    scale = both.std(0).clamp_min(1e-12)
+    model = LogisticRegression(class_weight="balanced", max_iter=LOGISTIC_STEPS, tol=LOGISTIC_TOLERANCE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # separable classes never converge and need not
+        model.fit((both / scale).numpy(), [0] * len(silent) + [1] * len(firing))
+    return torch.stack([difference, torch.from_numpy(model.coef_[0]) / scale], dim=1)
 
 
 def windows(
     side: DictionaryEvidence, features: Sequence[int], split: Split, replay: Replay, site: Site
-) -> Iterator[tuple[int, int, Item, torch.Tensor, torch.Tensor]]:
+) -> Iterator[tuple[int, int, Item, Tensor, Tensor]]:
     """(feature, item number, item, hook output [window, d], counted [window]) of all items, each context read once."""
     contexts = replay.contexts
     wanted: dict[int, list[tuple[int, int, Item]]] = {}

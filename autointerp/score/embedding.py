@@ -1,7 +1,7 @@
 """A text encoder as a judge: how close is an excerpt to the explanation?"""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +12,14 @@ from transformers import AutoModel, AutoTokenizer
 from autointerp import assets
 from autointerp.config import EmbeddingScorer
 from autointerp.errors import UserError
+from autointerp.evidence.reader import DictionaryEvidence, PoolReader
 from autointerp.progress import progress
+from autointerp.records import Verdict
+from autointerp.score.cases import Case, about
 from autointerp.subjects.text import choose_device
 
 MAX_TOKENS = 256
+STRONG = 0.1  # of the feature's maximum: a firing that counts as more than a trace
 
 
 class Embedder:
@@ -62,3 +66,51 @@ class Embedder:
         if vectors:
             found[order] = np.concatenate(vectors)
         return found
+
+
+def verdicts(
+    name: str,
+    role: EmbeddingScorer,
+    cases: Sequence[Case],
+    evidence: Mapping[str, DictionaryEvidence],
+    pool: PoolReader,
+    retrieved: int,
+) -> Iterator[Verdict]:
+    """Detection (similarity to each item) and retrieval (the most similar pool excerpts, one per document)."""
+    candidates = pool.rows("score")
+    texts = {pool.excerpts[row].text for row in candidates} | {case.text for case in cases}
+    for case in cases:
+        texts |= {item.excerpt.text for item in evidence[case.dictionary].by_feature[case.feature].items["score"]}
+    ordered = sorted(texts)
+    vectors = Embedder(role).embed(ordered)
+    place = {text: at for at, text in enumerate(ordered)}
+    pool_vectors = vectors[[place[pool.excerpts[row].text] for row in candidates]]
+    documents = np.array([pool.excerpts[row].document for row in candidates])
+    for case in cases:
+        side = evidence[case.dictionary]
+        known = side.by_feature[case.feature]
+        sentence = vectors[place[case.text]]
+        for item in known.items["score"]:
+            value = float(vectors[place[item.excerpt.text]] @ sentence)
+            yield case.verdict("detection", name, **about(item), value=value)
+        strongest = side.firings_of(case.feature).groupby("window")["activation"].max()
+        similarity = pool_vectors @ sentence
+        order = np.argsort(-similarity, kind="stable")
+        first_of_document = np.sort(np.unique(documents[order], return_index=True)[1])[:retrieved]
+        for at in order[first_of_document]:
+            activation = float(strongest.get(candidates[at], 0.0))
+            yield case.verdict(
+                "retrieval",
+                name,
+                item=pool.excerpts[candidates[at]].id,
+                stratum=stratum(activation, known.max_activation),
+                fires=activation > 0,
+                value=float(similarity[at]),
+                activation=activation,
+            )
+
+
+def stratum(activation: float, maximum: float) -> str:
+    if activation <= 0:
+        return "silent"
+    return "strong" if activation >= STRONG * maximum else "weak"

@@ -87,6 +87,11 @@ class TextSubject:
             pieces[-1] += text[end:]  # what the tokenizer drops at the end, such as a line break
         return list(encoded["input_ids"]), pieces
 
+    def alone(self, text: str, length: int) -> list[int]:
+        """A text as a context of its own: at most `length` tokens, the special ones around it among them."""
+        body = length - len(self.prefix) - len(self.suffix)
+        return [*self.prefix, *self.encode(text)[0][:body], *self.suffix]
+
     def hidden(self, contexts: Sequence[Sequence[int]], length: int, hooks: Sequence[str]) -> dict[str, Tensor]:
         """Hook outputs [n, length, d] for contexts padded on the right to one fixed length.
 

@@ -1,0 +1,130 @@
+"""A language model as a judge: questions about a few items at a time, asked once more where an answer is missing."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from autointerp import rubric
+from autointerp.config import LLMScorer
+from autointerp.evidence.reader import DictionaryEvidence
+from autointerp.job import Job
+from autointerp.llm.client import Client
+from autointerp.llm.protocol import Reply, Request
+from autointerp.progress import progress
+from autointerp.prompt import line, neutral
+from autointerp.records import Verdict
+from autointerp.rubric import Rubric
+from autointerp.score import detection, fuzzing, simulation, specificity
+from autointerp.score.cases import Case, about
+from autointerp.score.question import Question, Said, Shown
+
+QUESTIONS: Mapping[str, Question] = {
+    "detection": detection,
+    "fuzzing": fuzzing,
+    "simulation": simulation,
+    "specificity": specificity,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request: a question about some items, in random order."""
+
+    case: Case
+    question: str
+    rubric: Rubric
+    group: Sequence[Shown]
+    request: Request
+
+
+def verdicts(
+    job: Job, name: str, role: LLMScorer, cases: Sequence[Case], evidence: Mapping[str, DictionaryEvidence]
+) -> tuple[list[Verdict], list[str]]:
+    """The verdicts of one scorer, and the models that it answered as.
+
+    All questions go to the client at once, so that a batch holds them all.
+    """
+    client = job.client(f"scorer {name}", role)
+    asked = [one for case in cases for one in questions(job, name, role, case, evidence, client.gives_logprobs)]
+    with progress(f"judging with {name}", len(asked)) as advance:
+        found = judge(client, asked, lambda: advance(1))
+    return [
+        one.case.verdict(
+            one.question, name, one.rubric.name, **(about(shown.item) | {"fires": shown.fires}),
+            value=said.value, reason=said.reason, predicted=said.predicted,
+            activations=shown.item.excerpt.activations if said.predicted else (),
+        )
+        for one, group in zip(asked, found, strict=True)
+        for shown, said in zip(one.group, group, strict=True)
+    ], sorted(client.resolved) or [role.model]  # fmt: skip
+
+
+def questions(
+    job: Job,
+    name: str,
+    role: LLMScorer,
+    case: Case,
+    evidence: Mapping[str, DictionaryEvidence],
+    logprobs: bool,
+) -> list[Asked]:
+    """What is asked about a case. Items and their order are the same for an explanation and its controls.
+
+    How many of the items are positive is left to chance: a fixed count would be a cue.
+    """
+    found = []
+    for question in role.scores:
+        asks, text = QUESTIONS[question], rubric.load(role.rubrics.get(question, question))
+        rng = job.rng("judged", name, question, case.dictionary, case.feature)
+        shown = asks.show(evidence[case.dictionary].by_feature[case.feature], rng)
+        chosen = [shown[at] for at in rng.permutation(len(shown))[: role.items]]
+        for start in range(0, len(chosen), role.items_per_request):
+            group = chosen[start : start + role.items_per_request]
+            asked = request(case.text, group, text, role.max_tokens, asks.TOP_LOGPROBS * logprobs)
+            found.append(Asked(case, question, text, group, asked))
+    return found
+
+
+def request(explanation: str, group: Sequence[Shown], text: Rubric, max_tokens: int, top_logprobs: int = 0) -> Request:
+    """The rubric, then the explanation, then the items: what requests have in common comes first."""
+    lines = [line(description=neutral(explanation))]
+    lines += [line(id=at, **shown.data) for at, shown in enumerate(group)]
+    schema = at_most(text.schema, len(group))
+    return Request(text.text, "\n".join(lines), schema, max_tokens, top_logprobs=top_logprobs)
+
+
+def at_most(schema: dict[str, Any], n: int) -> dict[str, Any]:
+    """The rubric's schema with n answers at the most: a small model would otherwise go on until it is cut."""
+    answers = {**schema["properties"]["answers"], "maxItems": n}
+    return {**schema, "properties": {**schema["properties"], "answers": answers}}
+
+
+def read(reply: Reply, one: Asked) -> list[Said]:
+    """What a reply says of each item of its request."""
+    if reply.failure:
+        return [Said(reason=reply.failure)] * len(one.group)
+    question = QUESTIONS[one.question]
+    given: dict[int, list[Mapping[str, Any]]] = {}
+    for answer in question.answers(reply):
+        answers = given.setdefault(int(answer["id"]), [])
+        if answer not in answers:
+            answers.append(answer)
+    found = []
+    for at, shown in enumerate(one.group):
+        answers = given.get(at, [])
+        if len(answers) == 1:
+            found.append(question.read(answers[0], shown))
+        else:
+            found.append(Said(reason="contradictory answers" if answers else "no answer for this item"))
+    return found
+
+
+def judge(client: Client, asked: Sequence[Asked], done: Callable[[], None] = lambda: None) -> list[list[Said]]:
+    """What is said by request. Where an item has no answer, the question is asked once more and fills the gaps."""
+    replies = client.complete_all([one.request for one in asked], done)
+    found = [read(reply, one) for reply, one in zip(replies, asked, strict=True)]
+    gaps = [at for at, group in enumerate(found) if any(said.reason for said in group)]
+    again = client.complete_all([replace(asked[at].request, sample=1) for at in gaps])
+    for at, reply in zip(gaps, again, strict=True):
+        second = read(reply, asked[at])
+        found[at] = [one if not one.reason else two for one, two in zip(found[at], second, strict=True)]
+    return found

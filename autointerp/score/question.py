@@ -1,0 +1,54 @@
+"""What a question to a judge consists of; each of detection, fuzzing, simulation and specificity is one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from autointerp.llm.protocol import Reply
+from autointerp.records import UNSCORED, Evidence, Item
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An item as it is put to a judge, who sees `data` and an id. `fires` is the truth that the question is about."""
+
+    item: Item
+    fires: bool
+    data: Mapping[str, Any]
+
+
+class Said(NamedTuple):
+    """What a judge said of one item: a number, or nan and the reason; for a simulation, one for each token, too."""
+
+    value: float = UNSCORED
+    reason: str = ""
+    predicted: tuple[float, ...] = ()
+
+
+class Question(Protocol):
+    """A module of this package. Its rubric has the same name, and answers in a list `answers` of objects with an id.
+
+    `TOP_LOGPROBS` asks for so many alternatives to each token of the answer, from models that give them.
+    """
+
+    TOP_LOGPROBS: int
+
+    def show(self, known: Evidence, rng: np.random.Generator) -> list[Shown]:
+        """The items of the `score` split as they are shown, in any order."""
+        ...
+
+    def answers(self, reply: Reply) -> Sequence[Mapping[str, Any]]:
+        """The entries of an answer that fits the rubric's schema."""
+        ...
+
+    def read(self, answer: Mapping[str, Any], shown: Shown) -> Said:
+        """What one entry says."""
+        ...
+
+
+def given(reply: Reply) -> Sequence[Mapping[str, Any]]:
+    """The entries as they were written."""
+    entries: Sequence[Mapping[str, Any]] = reply.answer["answers"]
+    return entries

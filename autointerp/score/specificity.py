@@ -1,0 +1,41 @@
+"""How specific is the feature to what the explanation says, from 0 to 3, over its range of activations?
+
+The rubric is that of Templeton et al. 2024 (Scaling Monosemanticity), word for word. Silent excerpts are mixed in with
+marks as firing ones have them, and another feature's explanation comes as the control `shuffled`, in requests that
+look the same: without both, a rating says nothing of the rater's false alarms (METHODS of the report).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from autointerp.prompt import marked
+from autointerp.records import Evidence
+from autointerp.score.marks import elsewhere, runs
+from autointerp.score.question import Said, Shown, given
+
+TOP_LOGPROBS = 0
+SILENT_SHARE = 3  # one silent excerpt for so many firing ones
+answers = given
+
+
+def show(known: Evidence, rng: np.random.Generator) -> list[Shown]:
+    """Firing excerpts with their firings marked, and silent ones marked at random like one of them."""
+    items = known.items["score"]
+    firing = [item for item in items if item.fires]
+    silent = [item for item in items if not item.fires]
+    found = [
+        Shown(item, True, {"text": marked(item.excerpt.pieces, [a > 0 for a in item.excerpt.activations])})
+        for item in firing
+    ]
+    for at in rng.permutation(len(silent))[: -(-len(firing) // SILENT_SHARE)]:
+        pattern = runs(firing[int(rng.integers(len(firing)))].excerpt)
+        flags = elsewhere(silent[at].excerpt, pattern, rng)
+        if flags is not None:
+            found.append(Shown(silent[at], False, {"text": marked(silent[at].excerpt.pieces, flags)}))
+    return found
+
+
+def read(answer: Mapping[str, Any], shown: Shown) -> Said:
+    return Said(float(answer["rating"]))
