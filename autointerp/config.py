@@ -314,7 +314,11 @@ class RunConfig(Record):
     @property
     def roles(self) -> "Mapping[str, Role]":
         """Every role by its kind and name."""
-        kinds = {"explainer": self.explainers, "scorer": self.scorers, "generator": self.generators}
+        kinds: dict[str, Mapping[str, Role]] = {
+            "explainer": self.explainers,
+            "scorer": self.scorers,
+            "generator": self.generators,
+        }
         return {f"{kind} {name}": role for kind, table in kinds.items() for name, role in table.items()}
 
     @model_validator(mode="after")

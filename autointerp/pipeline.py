@@ -17,8 +17,8 @@ from autointerp.errors import GateFailed, UserError
 from autointerp.evidence import stage as evidence
 from autointerp.explain import stage as explain
 from autointerp.job import Job
-from autointerp.measure.scores import PRIMARY
 from autointerp.llm.budget import refuse_unbatched, refuse_unpriced
+from autointerp.measure.scores import PRIMARY
 from autointerp.progress import log
 from autointerp.report import stage as report
 from autointerp.score import stage as score

@@ -6,17 +6,17 @@ from math import ceil
 from autointerp import assets, rubric
 from autointerp.audit.circularity import MEANING
 from autointerp.audit.roles import Roles
-from autointerp.config import GivenExplainer, LLMExplainer, LLMRole, LLMScorer, RunConfig
+from autointerp.config import EvidenceConfig, Generator, GivenExplainer, Judge, LLMExplainer, LLMRole, RunConfig
 from autointerp.corpus import sources
 from autointerp.dictionaries import hub
 from autointerp.errors import UserError
 from autointerp.llm.budget import price_of, worded
 from autointerp.llm.providers import batching, open_provider
+from autointerp.score.specificity import SILENT_SHARE
 
 TOKENS_PER_WORD = 1.4
 TOKENS_PER_EXCERPT_OVERHEAD = 12  # the JSON around an excerpt
-EXPLANATION_TOKENS, ANSWER_TOKENS = 60, 14
-CONTROLS = 2  # each explanation is judged on its own feature and as a shuffled control
+EXPLANATION_TOKENS, ANSWER_TOKENS, TEXT_TOKENS = 60, 14, 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,29 +63,33 @@ def plan(config: RunConfig) -> Plan:
     for name, role in config.explainers.items():
         n = n_dictionaries_of(config, role.dictionaries) * min(role.features or n_features, n_features)
         if isinstance(role, LLMExplainer):
-            shared = words(rubric.load(role.rubric or "explain").text)
+            shared = words(rubric.load(role.rubric).text)
             each = shared + per_excerpt * (role.examples + max(1, role.examples // 2))
             stages.append(asked(config, "explain", name, role, n, n * each, n * EXPLANATION_TOKENS))
             notes += missing(name, role)
         else:
             stages.append(StagePlan("explain", f"{name}: {role.kind}, {n:,} features"))
-    for name, judge in config.scorers.items():
-        if not isinstance(judge, LLMScorer):
+    for name, judge in config.judges.items():
+        if not isinstance(judge, LLMRole):
             stages.append(StagePlan("score", f"{name}: {judge.model}"))
             continue
-        cases = 0
-        for explainer, role in config.explainers.items():
-            if judge.explainers is None or explainer in judge.explainers:
-                both = set(role.dictionaries or config.dictionaries) & set(judge.dictionaries or config.dictionaries)
-                cases += (
-                    CONTROLS * len(both) * min(judge.features or n_features, role.features or n_features, n_features)
-                )
-        judged = min(judge.items or n_items, n_items)
-        n = cases * ceil(judged / judge.items_per_request)
-        shared = words(rubric.load(judge.rubric or "detection").text) + EXPLANATION_TOKENS
-        sent, answered = n * shared + cases * judged * per_excerpt, cases * judged * ANSWER_TOKENS
-        stages.append(asked(config, "score", name, judge, n, sent, answered))
         notes += missing(name, judge)
+        cases = n_cases(config, judge)
+        if isinstance(judge, Generator):
+            # Controls are explanations of other features, for which texts are written anyway.
+            each = words(rubric.load(judge.rubric).text) + EXPLANATION_TOKENS
+            written = TEXT_TOKENS * (judge.texts + judge.near_misses)
+            stages.append(asked(config, "score", name, judge, cases, cases * each, cases * written))
+            continue
+        for question in judge.scores:
+            judged = min(judge.items or n_items, n_shown(question, config.evidence))
+            n = (1 + len(judge.controls)) * cases * ceil(judged / judge.items_per_request)
+            items = (1 + len(judge.controls)) * cases * judged
+            shared = words(rubric.load(judge.rubrics.get(question, question)).text) + EXPLANATION_TOKENS
+            answer = ANSWER_TOKENS + 2 * config.evidence.window * (question == "simulation")
+            stages.append(
+                asked(config, "score", name, judge, n, n * shared + items * per_excerpt, items * answer, question)
+            )
     stages.append(StagePlan("report", "one HTML page, five CSV files"))
     arms: list[tuple[str, str, str]] = [
         (explainer, scorer, f"{grade}  {MEANING[grade]}") for explainer, scorer, grade in Roles(config).arms()
@@ -103,13 +107,31 @@ def plan(config: RunConfig) -> Plan:
 
 
 def asked(
-    config: RunConfig, stage: str, name: str, role: LLMRole, requests: int, sent: int, answered: int
+    config: RunConfig, stage: str, name: str, role: LLMRole, requests: int, sent: int, answered: int, what: str = ""
 ) -> StagePlan:
     """What a model is asked for. The price leaves out what a prompt cache would save and a model's thinking."""
     price = price_of(role, config)
     each = price.usd(ceil(sent / requests), ceil(answered / requests)) if price and requests else None
     cost = "unknown" if each is None else f"{each * requests:,.2f}"
-    return StagePlan(stage, f"{name}: {role.model}{', in batches' * role.batch}", requests, sent, answered, cost)
+    described = f"{name}: {what}{' by ' * bool(what)}{role.model}{', in batches' * role.batch}"
+    return StagePlan(stage, described, requests, sent, answered, cost)
+
+
+def n_cases(config: RunConfig, judge: Judge) -> int:
+    """How many explanations a judge takes in, controls left out."""
+    most, cases = config.evidence.features, 0
+    for name, role in config.explainers.items():
+        if judge.explainers is None or name in judge.explainers:
+            both = set(role.dictionaries or config.dictionaries) & set(judge.dictionaries or config.dictionaries)
+            cases += len(both) * min(judge.features or most, role.features or most, most)
+    return cases
+
+
+def n_shown(question: str, evidence: EvidenceConfig) -> int:
+    """At most so many excerpts of a feature are shown for a question."""
+    firing = evidence.bins * evidence.per_bin
+    silent = {"fuzzing": 0, "specificity": ceil(firing / SILENT_SHARE)}
+    return firing + silent.get(question, evidence.negatives)
 
 
 def n_dictionaries_of(config: RunConfig, named: tuple[str, ...] | None) -> int:
@@ -121,7 +143,7 @@ def words(text: str) -> int:
     return round(len(text.split()) * TOKENS_PER_WORD)
 
 
-def missing(name: str, role: LLMExplainer | LLMScorer) -> list[str]:
+def missing(name: str, role: LLMRole) -> list[str]:
     """What a provider would refuse with, as a note: a plan is worth reading before the key is there."""
     try:
         provider = open_provider(role)

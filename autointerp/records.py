@@ -45,6 +45,10 @@ class Excerpt:
         return "".join(self.pieces)
 
     @property
+    def fires(self) -> tuple[bool, ...]:
+        return tuple(a > 0 for a in self.activations)
+
+    @property
     def largest(self) -> float:
         return max(self.activations)
 

@@ -195,7 +195,7 @@ def test_a_missing_subject(command: Command, config: Path, tmp_path: Path) -> No
 
 
 def test_a_missing_rubric(command: Command, config: Path) -> None:
-    assert "use one of detection, explain" in sentence(command("check", config, "--set", "scorers.judge.rubric=intent"))
+    assert "use one of detection, explain, fuzzing" in sentence(command("check", config, "--set", "scorers.judge.rubrics.detection=intent"))
 
 
 @pytest.mark.parametrize(
@@ -439,7 +439,7 @@ def test_an_interrupt_ends_with_130(command: Command, config: Path, monkeypatch:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("autointerp.score.llm.judge", stop)
+    monkeypatch.setattr("autointerp.score.judge.judge", stop)
     ended = command("run", config)
     assert ended.code == 130
     assert ended.err == "Interrupted; nothing is lost: run the same command again.\n"
@@ -452,7 +452,7 @@ def test_work_that_is_left_ends_with_75(command: Command, config: Path, monkeypa
         raise WorkPending("you asked a model", "it is down", "run the same command again")
 
     with monkeypatch.context() as down:
-        down.setattr("autointerp.score.llm.judge", stop)
+        down.setattr("autointerp.score.judge.judge", stop)
         ended = command("run", config)
     assert ended.code == 75
     assert ended.err == "You asked a model, but it is down: run the same command again.\n"

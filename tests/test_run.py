@@ -51,7 +51,7 @@ def tree(planted: Planted) -> dict[str, Any]:
     """The settings of the run that the others are compared with. Its rubric is a file that a test may change."""
     rubric = shutil.copy(assets.rubrics() / "detection.md", planted.folder / "asked.md")
     tree = plant.settings(planted)
-    tree["scorers"]["judge"]["rubric"] = str(rubric)
+    tree["scorers"]["judge"]["rubrics"] = {"detection": str(rubric)}
     return tree
 
 

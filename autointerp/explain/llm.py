@@ -20,7 +20,7 @@ def request(items: Sequence[Item], role: LLMExplainer, rubric: Rubric) -> Reques
     shown = strongest + rest[::step][: role.examples - len(strongest)]
     silent = interleaved([i for i in items if not i.fires])[: max(1, role.examples // 2)]
     lines = ["ACTIVE"]
-    lines += [line(text=marked(item.excerpt.pieces, [a > 0 for a in item.excerpt.activations])) for item in shown]
+    lines += [line(text=marked(item.excerpt.pieces, item.excerpt.fires)) for item in shown]
     lines += ["SILENT"]
     lines += [line(text=neutral(item.excerpt.text)) for item in silent]
     return Request(shared=rubric.text, content="\n".join(lines), schema=rubric.schema, max_tokens=role.max_tokens)

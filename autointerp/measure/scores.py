@@ -8,6 +8,7 @@ share of firing excerpts for every feature and control, and again (`…_corpus`)
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import cast
 
 import numpy as np
 
@@ -112,7 +113,7 @@ def ranked(items: Sequence[Verdict], blank: Score, setting: Setting) -> list[Sco
             found.append(replace(blank, metric=metric, control="permuted", value=point, low=low, high=high))
         if statistic is f1 and blank.control == "none":
             found += [
-                replace(found[-1], control=name, value=constant, low=UNSCORED, high=UNSCORED)
+                replace(found[-1], control=name, value=constant, low=constant, high=constant)
                 for name, constant in (("always_none", 0.0), ("always_all", 2 * share / (1 + share)))
             ]
     return found
@@ -172,9 +173,8 @@ def simulated(items: Sequence[Verdict], blank: Score, setting: Setting) -> list[
         chosen = place.astype(int).tolist()
         lengths = [len(truth[at]) for at in chosen]
         tokens = np.repeat(weight / np.array(lengths), lengths, axis=-1)
-        return pearson(
-            np.concatenate([truth[at] for at in chosen]), np.concatenate([predicted[at] for at in chosen]), tokens
-        )
+        actual, guessed = (np.concatenate([series[at] for at in chosen]) for series in (truth, predicted))
+        return pearson(actual, guessed, cast(Matrix, tokens))
 
     found = []
     for metric, share in shares.items():

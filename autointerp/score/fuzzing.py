@@ -28,7 +28,7 @@ def show(known: Evidence, rng: np.random.Generator) -> list[Shown]:
         excerpt = item.excerpt
         wrong, right = elsewhere(excerpt, runs(excerpt), rng), bool(rng.integers(2))
         if wrong is not None:
-            flags = [a > 0 for a in excerpt.activations] if right else wrong
+            flags = list(excerpt.fires) if right else wrong
             found.append(Shown(item, right, {"text": marked(excerpt.pieces, flags)}))
     return found
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from autointerp import rubric
 from autointerp.config import LLMScorer
 from autointerp.evidence.reader import DictionaryEvidence
@@ -67,21 +69,23 @@ def questions(
     evidence: Mapping[str, DictionaryEvidence],
     logprobs: bool,
 ) -> list[Asked]:
-    """What is asked about a case. Items and their order are the same for an explanation and its controls.
-
-    How many of the items are positive is left to chance: a fixed count would be a cue.
-    """
+    """What is asked about a case. Items and their order are the same for an explanation and its controls."""
     found = []
     for question in role.scores:
         asks, text = QUESTIONS[question], rubric.load(role.rubrics.get(question, question))
         rng = job.rng("judged", name, question, case.dictionary, case.feature)
         shown = asks.show(evidence[case.dictionary].by_feature[case.feature], rng)
-        chosen = [shown[at] for at in rng.permutation(len(shown))[: role.items]]
+        chosen = choose(shown, role.items, rng)
         for start in range(0, len(chosen), role.items_per_request):
             group = chosen[start : start + role.items_per_request]
             asked = request(case.text, group, text, role.max_tokens, asks.TOP_LOGPROBS * logprobs)
             found.append(Asked(case, question, text, group, asked))
     return found
+
+
+def choose(shown: Sequence[Shown], limit: int | None, rng: np.random.Generator) -> list[Shown]:
+    """The items to judge, in random order. How many are positive is left to chance: a fixed count would be a cue."""
+    return [shown[at] for at in rng.permutation(len(shown))[:limit]]
 
 
 def request(explanation: str, group: Sequence[Shown], text: Rubric, max_tokens: int, top_logprobs: int = 0) -> Request:

@@ -11,7 +11,7 @@ TRIES = 200
 
 def runs(excerpt: Excerpt) -> list[int]:
     """Lengths of the runs of firing tokens."""
-    return [len(list(run)) for fires, run in groupby(a > 0 for a in excerpt.activations) if fires]
+    return [len(list(run)) for fires, run in groupby(excerpt.fires) if fires]
 
 
 def elsewhere(excerpt: Excerpt, lengths: list[int], rng: np.random.Generator) -> list[bool] | None:
@@ -24,7 +24,7 @@ def elsewhere(excerpt: Excerpt, lengths: list[int], rng: np.random.Generator) ->
     free = n - sum(lengths) - (len(lengths) - 1)
     if free < 0:
         return None
-    silent = np.array(excerpt.activations) == 0
+    silent = ~np.array(excerpt.fires)
     silent[0] &= excerpt.start > 0
     for _ in range(TRIES):
         # Gaps before, between and after the runs: a uniform way to write `free` as a sum of len + 1 parts.

@@ -25,10 +25,7 @@ def show(known: Evidence, rng: np.random.Generator) -> list[Shown]:
     items = known.items["score"]
     firing = [item for item in items if item.fires]
     silent = [item for item in items if not item.fires]
-    found = [
-        Shown(item, True, {"text": marked(item.excerpt.pieces, [a > 0 for a in item.excerpt.activations])})
-        for item in firing
-    ]
+    found = [Shown(item, True, {"text": marked(item.excerpt.pieces, item.excerpt.fires)}) for item in firing]
     for at in rng.permutation(len(silent))[: -(-len(firing) // SILENT_SHARE)]:
         pattern = runs(firing[int(rng.integers(len(firing)))].excerpt)
         flags = elsewhere(silent[at].excerpt, pattern, rng)

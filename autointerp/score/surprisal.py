@@ -6,8 +6,6 @@ model runs here, since no hosted one says how likely it finds a text that it did
 
 from collections.abc import Iterator, Mapping, Sequence
 
-import torch
-
 from autointerp.config import SubjectConfig, SurprisalScorer
 from autointerp.errors import UserError
 from autointerp.evidence.reader import DictionaryEvidence

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from autointerp import rubric
-from autointerp.config import LLMRole, LLMScorer
+from autointerp.config import LLMRole
 from autointerp.errors import UserError
 from autointerp.llm import anthropic, openai
 from autointerp.llm import client as client_module
@@ -18,13 +18,19 @@ from autointerp.llm.openai import OpenAIProvider
 from autointerp.llm.protocol import Provider, Request
 from autointerp.llm.wire import Endpoint
 from autointerp.records import Excerpt, Item
-from autointerp.score import llm as judging
+from autointerp.score import judge as judging
+from autointerp.score.cases import Case
+from autointerp.score.judge import Asked
+from autointerp.score.question import Said, Shown
 from autointerp.testing import server as faults
 from autointerp.testing.server import Fault, FaultServer, Received
 
 RUBRIC = rubric.load("detection")
-ROLE = LLMScorer(kind="llm", provider="p", model="m")
 ITEMS = [Item(Excerpt(0, n, 0, (text,), (1.0,)), "bin0", True, 1.0) for n, text in enumerate(("a", "b", "c"))]
+SHOWN = [Shown(item, True, {"text": item.excerpt.text}) for item in ITEMS]
+ASKED = Asked(
+    Case("d", 0, "ann", "none", "letters"), "detection", RUBRIC, SHOWN, judging.request("letters", SHOWN, RUBRIC, 1024)
+)
 Open = Callable[..., Provider]
 
 
@@ -84,8 +90,8 @@ def test_every_fault_is_mended_by_asking_once_more(
     server.answer = verdicts
     server.plan(fault)
     with Client(opened(), ledger) as client:
-        (found,) = judging.judge(client, [judging.request("letters", ITEMS, ROLE, RUBRIC)], [len(ITEMS)])
-    assert found == [(1.0, "")] * 3
+        (found,) = judging.judge(client, [ASKED])
+    assert found == [Said(1.0)] * 3
     assert len(server.received) == n_asked
 
 
@@ -105,9 +111,9 @@ def test_what_stays_useless_is_unscored_with_its_reason_and_touches_no_other_ite
     server.answer = verdicts
     server.choose = lambda request: fault
     with Client(opened(), ledger) as client:
-        (found,) = judging.judge(client, [judging.request("letters", ITEMS, ROLE, RUBRIC)], [len(ITEMS)])
-    assert [None if why else value for value, why in found] == values
-    assert all(reason in why for _, why in found if why)
+        (found,) = judging.judge(client, [ASKED])
+    assert [None if said.reason else said.value for said in found] == values
+    assert all(reason in said.reason for said in found if said.reason)
     assert len(server.received) == 2
 
 

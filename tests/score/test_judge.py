@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 
 from autointerp import rubric
-from autointerp.config import LLMScorer
 from autointerp.llm.client import Client
 from autointerp.llm.ledger import Ledger
 from autointerp.llm.protocol import Reply, Request
 from autointerp.llm.scripted import ScriptedProvider
-from autointerp.records import Excerpt, Item
-from autointerp.score import llm
+from autointerp.records import Evidence, Excerpt, Item
+from autointerp.score import detection, judge
+from autointerp.score.cases import Case
+from autointerp.score.judge import Asked
+from autointerp.score.question import Said
 
-ROLE = LLMScorer(kind="llm", provider="scripted", model="m")
 RUBRIC = rubric.load("detection")
 
 
@@ -25,45 +26,57 @@ def item(text: str, fires: bool = False, context: int = 0) -> Item:
     return Item(Excerpt(context, 0, 0, (text,), (float(fires),)), "bin0" if fires else "random", fires, 1.0)
 
 
+def ask(items: list[Item], explanation: str = "boats") -> Asked:
+    """A question of detection about items in this order."""
+    known = Evidence("d", 0, 1.0, {"explain": (), "score": tuple(items)}, "")
+    shown = detection.show(known, np.random.default_rng(0))
+    request = judge.request(explanation, shown, RUBRIC, 100)
+    return Asked(Case("d", 0, "ann", "none", explanation), "detection", RUBRIC, shown, request)
+
+
+def read(reply: Reply, n: int) -> list[Said]:
+    return judge.read(reply, ask([item("text")] * n))
+
+
 def answered(*answers: tuple[int, bool]) -> dict[str, Any]:
     return {"answers": [{"id": number, "fits": fits} for number, fits in answers]}
 
 
-def values(found: list[tuple[float, str]]) -> list[float | None]:
-    return [None if math.isnan(value) else value for value, _ in found]
+def values(found: list[Said]) -> list[float | None]:
+    return [None if math.isnan(said.value) else said.value for said in found]
 
 
 # reading
 
 
 def test_every_item_has_its_answer() -> None:
-    assert llm.read(Reply("", "m", answered((1, False), (0, True))), 2) == [(1.0, ""), (0.0, "")]
+    assert read(Reply("", "m", answered((1, False), (0, True))), 2) == [Said(1.0), Said(0.0)]
 
 
 def test_a_missing_answer_is_missing_and_no_other_moves_into_its_place() -> None:
-    found = llm.read(Reply("", "m", answered((0, True), (2, True))), 3)
+    found = read(Reply("", "m", answered((0, True), (2, True))), 3)
     assert values(found) == [1, None, 1]
-    assert [reason for _, reason in found] == ["", "no answer for this item", ""]
+    assert [said.reason for said in found] == ["", "no answer for this item", ""]
 
 
 def test_contradictory_answers_are_none_and_repeated_ones_are_one() -> None:
-    found = llm.read(Reply("", "m", answered((0, True), (0, False), (1, True), (1, True))), 2)
+    found = read(Reply("", "m", answered((0, True), (0, False), (1, True), (1, True))), 2)
     assert values(found) == [None, 1]
-    assert found[0][1] == "contradictory answers"
+    assert found[0].reason == "contradictory answers"
 
 
 def test_answers_for_items_that_were_not_shown_are_ignored() -> None:
-    assert values(llm.read(Reply("", "m", answered((0, False), (7, True), (-1, True))), 1)) == [0]
+    assert values(read(Reply("", "m", answered((0, False), (7, True), (-1, True))), 1)) == [0]
 
 
 def test_a_useless_reply_leaves_all_items_open_for_its_reason() -> None:
-    found = llm.read(Reply("", "m", None, "the model refused"), 3)
+    found = read(Reply("", "m", None, "the model refused"), 3)
     assert values(found) == [None] * 3
-    assert {reason for _, reason in found} == {"the model refused"}
+    assert {said.reason for said in found} == {"the model refused"}
 
 
 def test_no_answers_at_all() -> None:
-    assert values(llm.read(Reply("", "m", answered()), 2)) == [None, None]
+    assert values(read(Reply("", "m", answered()), 2)) == [None, None]
 
 
 # asking once more
@@ -81,32 +94,31 @@ class Judge:
         self.asked.append(request)
         return self._says[request.sample]
 
-    def judge(self, n: int) -> list[tuple[float, str]]:
-        request = llm.request("boats", [item(f"text {at}") for at in range(n)], ROLE, RUBRIC)
+    def judge(self, n: int) -> list[Said]:
         with self._client as client:
-            (found,) = llm.judge(client, [request], [n])
+            (found,) = judge.judge(client, [ask([item(f"text {at}") for at in range(n)])])
         return found
 
 
 def test_the_second_answer_fills_only_the_gaps(tmp_path: Path) -> None:
-    judge = Judge(tmp_path, answered((0, True), (2, True), (2, False)), answered((0, False), (1, False), (2, True)))
-    assert values(judge.judge(3)) == [1, 0, 1]  # item 0 keeps its first answer
-    assert [request.sample for request in judge.asked] == [0, 1]
-    assert judge.asked[0].content == judge.asked[1].content
+    scripted = Judge(tmp_path, answered((0, True), (2, True), (2, False)), answered((0, False), (1, False), (2, True)))
+    assert values(scripted.judge(3)) == [1, 0, 1]  # item 0 keeps its first answer
+    assert [request.sample for request in scripted.asked] == [0, 1]
+    assert scripted.asked[0].content == scripted.asked[1].content
 
 
 def test_a_complete_answer_is_not_asked_for_again(tmp_path: Path) -> None:
-    judge = Judge(tmp_path, answered((0, True), (1, False)), answered())
-    assert values(judge.judge(2)) == [1, 0]
-    assert len(judge.asked) == 1
+    scripted = Judge(tmp_path, answered((0, True), (1, False)), answered())
+    assert values(scripted.judge(2)) == [1, 0]
+    assert len(scripted.asked) == 1
 
 
 def test_what_is_open_after_two_answers_stays_open_with_its_reason(tmp_path: Path) -> None:
-    judge = Judge(tmp_path, "nonsense", answered((1, True), (1, True)))
-    found = judge.judge(2)
+    scripted = Judge(tmp_path, "nonsense", answered((1, True), (1, True)))
+    found = scripted.judge(2)
     assert values(found) == [None, 1]
-    assert found[0][1] == "no answer for this item"
-    assert len(judge.asked) == 2
+    assert found[0].reason == "no answer for this item"
+    assert len(scripted.asked) == 2
 
 
 def test_only_the_questions_with_gaps_are_asked_again(tmp_path: Path) -> None:
@@ -116,9 +128,9 @@ def test_only_the_questions_with_gaps_are_asked_again(tmp_path: Path) -> None:
         asked.append(request)
         return answered((0, True)) if "good" in request.content or request.sample else "?"
 
-    requests = [llm.request("boats", [item(text)], ROLE, RUBRIC) for text in ("good one", "bad", "good two")]
+    questions = [ask([item(text)]) for text in ("good one", "bad", "good two")]
     with Client(ScriptedProvider(script), Ledger(tmp_path / "ledger.sqlite")) as client:
-        found = llm.judge(client, requests, [1, 1, 1])
+        found = judge.judge(client, questions)
     assert [values(one) for one in found] == [[1], [1], [1]]
     assert sorted(request.sample for request in asked) == [0, 0, 0, 1]
     assert "bad" in next(request.content for request in asked if request.sample)
@@ -140,7 +152,7 @@ def test_only_the_questions_with_gaps_are_asked_again(tmp_path: Path) -> None:
 def test_hostile_text_cannot_change_the_layout(hostile: str) -> None:
     items = [item("plain"), item(hostile), item(f"a {hostile} b")]
     for explanation in ("boats", hostile):
-        first, *rest = llm.request(explanation, items, ROLE, RUBRIC).content.split("\n")
+        first, *rest = ask(items, explanation).request.content.split("\n")
         assert json.loads(first).keys() == {"description"}
         rows = [json.loads(line) for line in rest]
         assert [row.keys() for row in rows] == [{"id", "text"}] * 3
@@ -154,12 +166,12 @@ def test_nothing_but_the_text_of_an_item_is_shown() -> None:
     """Stratum, truth, weight, context and document are not in the question: two items of one text look the same."""
     firing = [item("same words", fires=True, context=5)]
     silent = [item("same words", fires=False, context=9)]
-    assert llm.request("boats", firing, ROLE, RUBRIC) == llm.request("boats", silent, ROLE, RUBRIC)
+    assert ask(firing).request == ask(silent).request
 
 
 def test_the_choice_of_items_is_random_in_order_and_number_of_firing_ones() -> None:
-    items = [item(f"f{n}", fires=True) for n in range(10)] + [item(f"s{n}") for n in range(10)]
-    draws = [llm.choose(items, 8, np.random.default_rng(seed)) for seed in range(200)]
+    items = ask([item(f"f{n}", fires=True) for n in range(10)] + [item(f"s{n}") for n in range(10)]).group
+    draws = [judge.choose(items, 8, np.random.default_rng(seed)) for seed in range(200)]
     counts = {sum(one.fires for one in draw) for draw in draws}
     assert len(counts) > 3
     first = np.mean([draw[0].fires for draw in draws])
@@ -168,6 +180,6 @@ def test_the_choice_of_items_is_random_in_order_and_number_of_firing_ones() -> N
     assert abs(first - 0.5) < 0.12
     assert abs(last - 0.5) < 0.12
     assert all(len({id(one) for one in draw}) == 8 for draw in draws)
-    assert sorted(one.excerpt.text for one in llm.choose(items, None, np.random.default_rng(0))) == sorted(
-        one.excerpt.text for one in items
+    assert sorted(one.data["text"] for one in judge.choose(items, None, np.random.default_rng(0))) == sorted(
+        one.data["text"] for one in items
     )
