@@ -384,7 +384,7 @@ def test_check_shows_the_plan_and_creates_nothing(command: Command, config: Path
         assert shown in ended.out
     assert re.search(r"knows\W+judge\W+C ", ended.out)
     # 16 features, once with their own and once with another's explanation: 32 cases of up to 18 items, 5 a request
-    assert re.search(r"score\W+judge: tests.planted:judge_knowing\W+128\W", ended.out)
+    assert re.search(r"score\W+judge: detection by tests.planted:judge_knowing\W+256\W", ended.out)
     assert re.search(r"explain\W+knows: tests.planted:explain_knowing\W+16\W", ended.out)
     assert sorted(tmp_path.rglob("*")) == before
     assert not plant.asked
@@ -393,7 +393,7 @@ def test_check_shows_the_plan_and_creates_nothing(command: Command, config: Path
 def test_check_bounds_what_a_run_asks(command: Command, config: Path) -> None:
     assert command("run", config).code == 0
     costs = pd.read_csv("runs/planted/report/costs.csv").set_index("role")["requests"]
-    assert 0 < costs["scorer judge"] <= 128
+    assert 0 < costs["scorer judge"] <= 256
     assert 0 < costs["explainer knows"] <= 16
 
 
@@ -416,7 +416,7 @@ def test_more_unscored_than_allowed_ends_with_3_every_time(
     for _ in range(2):
         ended = command("run", config)
         assert ended.code == 3
-        assert ended.err.startswith("Done, but 1 of 12 features are unscored")
+        assert ended.err.startswith("Done, but 1 of 12 features have no detection.ap")
         assert ended.err.count("\n") == 1
     assert command("run", config, "--set", "score.max_unscored=0.1").code == 0
 
@@ -492,7 +492,7 @@ def test_dollars_without_a_price_are_refused_before_anything_is_loaded(command: 
     for word in ("run", "check"):
         ended = command(word, config, "--set", "budget.usd=1")
         assert ended.code == 2
-        assert "the price of tests.planted:explain_knowing (knows) at scripted is not known" in ended.err
+        assert "the price of tests.planted:explain_knowing (explainer knows) at scripted is not known" in ended.err
         assert "[prices.'tests.planted:explain_knowing']" in ended.err
     assert not plant.asked
     assert not list(Path.cwd().iterdir())
@@ -503,7 +503,7 @@ def test_check_estimates_a_price_and_names_the_caps(command: Command, config: Pa
     ended = command("check", config, "--set", PRICED, "--set", "budget.usd=2.5", "--set", "budget.tokens=1000000")
     assert ended.code == 0
     rows = re.findall(
-        r"(explain|score) \W+\S+: tests.planted:\w+[ │]+([\d,]+)[ │]+([\d,]+)[ │]+([\d,]+)[ │]+(\d+\.\d\d)", ended.out
+        r"(explain|score) \W+\S+: (?:detection by )?tests.planted:\w+[ │]+([\d,]+)[ │]+([\d,]+)[ │]+([\d,]+)[ │]+(\d+\.\d\d)", ended.out
     )
     assert len(rows) == 2, ended.out
     for _, _, sent, answered, price in rows:

@@ -149,7 +149,7 @@ def test_the_last_override_wins(tmp_path: Path) -> None:
         ({"explainers": {"x": {}}}, "explainers.x needs kind = one of 'lexical', 'llm', 'given'"),
         ({"scorers": {"x": {"kind": "lexical"}}}, "scorers.x needs kind = one of 'embedding', 'llm'"),
         ({"scorers": {"llm": {"kind": "llm", "provider": "openai"}}}, "scorers.llm.model is missing"),
-        ({"scorers": {"x": {"kind": "embedding", "model": "m", "aggregate": 1}}}, "valid ones are features"),
+        ({"scorers": {"x": {"kind": "embedding", "model": "m", "aggregate": 1}}}, "valid ones are explainers"),
         ({"name": "../up"}, "name = '../up'"),
         ({"subject": {}}, "subject.model is missing"),
     ],

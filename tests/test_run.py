@@ -321,7 +321,7 @@ def test_every_empty_value_has_a_reason(finished: Path) -> None:
 def test_every_difference_is_a_row_of_its_own_and_controls_are_labelled(finished: Path) -> None:
     scores = pd.read_csv(finished / "planted" / "report" / "scores.csv", keep_default_na=False)
     detection = scores[scores["metric"] == "detection.ap"]
-    assert set(detection["control"]) == {"none", "permuted", "shuffled"}
+    assert set(detection["control"]) == {"none", "permuted", "shuffled", "hard_shuffled", "generic"}
     assert set(scores[scores["metric"].str.contains("minus")]["control"]) == {"none"}
     assert set(scores[scores["scorer"] == "judge"]["rubric"].str.replace(r"@[0-9a-f]{8}$", "@", regex=True)) == {
         "detection.1@"
