@@ -17,7 +17,7 @@ from autointerp import assets
 from autointerp.errors import UserError
 
 Grade = Literal["A", "B", "C", "D", "E"]
-Control = Literal["neurons", "pca", "random", "permuted", "shuffled_subject"]
+Control = Literal["neurons", "pca", "random", "density_matched", "permuted", "shuffled_subject"]
 
 
 class Record(BaseModel):
@@ -70,7 +70,7 @@ class DictionaryConfig(Record):
     control: Control | None = Field(
         None,
         description="Instead of a path: the hook's neurons, its principal components or random directions, with the L0 "
-        "of `like`; `like` with its decoder rows permuted; or `like` on the subject with shuffled weights.",
+        "of `like`; random directions that fire as often as its features do, each; `like` with its decoder rows permuted; or `like` on the subject with shuffled weights.",
     )
     like: str | None = Field(None, description="The dictionary that a control is held against.")
 
