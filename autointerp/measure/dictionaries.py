@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from autointerp.measure.statistics import Interval, mean_interval, ratio_interval, rule_of_three
+from autointerp.measure.intervals import Interval, mean_interval, ratio_interval, rule_of_three
 
 COLUMNS = [
     "dictionary",

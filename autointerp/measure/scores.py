@@ -11,17 +11,10 @@ from itertools import groupby
 
 import numpy as np
 
-from autointerp.measure.statistics import (
-    PERCENTILES,
-    Bools,
-    Floats,
-    Vector,
-    at_prevalence,
-    auroc,
-    average_precision,
-    item_interval,
-    wilson,
-)
+from autointerp.measure.arrays import Bools, Floats, Vector
+from autointerp.measure.intervals import PERCENTILES, item_interval, wilson
+from autointerp.measure.ranking import auroc, average_precision
+from autointerp.measure.weights import at_prevalence
 from autointerp.records import UNSCORED, Score, Verdict, is_scored
 
 ITEM_RESAMPLES = 200

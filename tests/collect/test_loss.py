@@ -21,7 +21,7 @@ from autointerp.collect.prepare import prepare
 from autointerp.dictionaries import Dictionary
 from autointerp.job import Job
 from autointerp.measure.dictionaries import collected, loss_rows
-from autointerp.measure.statistics import Interval
+from autointerp.measure.intervals import Interval
 from autointerp.store import RunDirectory
 from tests import planted as plant
 from tests.planted import Planted

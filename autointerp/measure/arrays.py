@@ -1,0 +1,13 @@
+"""Names for arrays, and the value of what cannot be computed."""
+
+import numpy as np
+import numpy.typing as npt
+
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Vector = np.ndarray[tuple[int], np.dtype[np.float64]]
+Matrix = np.ndarray[tuple[int, int], np.dtype[np.float64]]
+
+NAN = float("nan")
+RESOLUTION = 1e-12  # a variance below this share of the second moment is rounding, not variance

@@ -1,0 +1,114 @@
+"""Bounds: what chance may have done to a number. All seeded; percentile bootstraps unless a formula is exact enough.
+
+The unit of every interval over a dictionary is the feature: items of one feature share an explanation and are not
+independent of each other.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from autointerp.measure.arrays import NAN, Bools, Floats, Matrix
+
+PERCENTILES = (2.5, 97.5)
+Z = 1.959963984540054  # standard normal quantile of 0.975
+BLOCK = 1 << 20  # values resampled at once, so that memory does not grow with features x resamples
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean over n scored features with its 95% bounds; `unscored` features are in the table but not in the mean."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    unscored: int
+
+
+def mean_interval(values: Floats, seed: int, resamples: int = 2000) -> Interval:
+    """Mean over features [n] with a 95% percentile bootstrap over features; nan values are unscored, not zeros.
+
+    No scored feature: value, low and high are nan. One: the bounds are nan, since one value says nothing of spread
+    (0 would say it is certain). With few features a percentile interval is too narrow: of nominal 95% it covers
+    about 84% at n = 5, 90% at 10, 93% at 20 and 94% at 60 for normal values.
+    """
+    values = np.asarray(values, float)
+    scored = values[~np.isnan(values)]
+    n, unscored = scored.size, int(np.isnan(values).sum())
+    if n < 2:
+        return Interval(float(scored[0]) if n else NAN, NAN, NAN, n, unscored)
+    rng = np.random.default_rng(seed)
+    rows = max(1, BLOCK // n)
+    blocks = [min(rows, resamples - done) for done in range(0, resamples, rows)]
+    means = np.concatenate([scored[rng.integers(n, size=(block, n))].mean(axis=1) for block in blocks])
+    low, high = np.percentile(means, PERCENTILES)
+    return Interval(float(scored.mean()), float(low), float(high), n, unscored)
+
+
+def ratio_interval(above: Floats, below: Floats, seed: int, resamples: int = 2000) -> Interval:
+    """Sum of `above` over sum of `below`, each [n], with a 95% percentile bootstrap over the n pairs.
+
+    nan where `below` adds to 0 or a value is nan, and then without bounds; nan bounds below n = 2. Resamples in which
+    `below` adds to 0 have no ratio and are left out of the bounds.
+    """
+    above, below = np.asarray(above, float), np.asarray(below, float)
+    n, total = above.size, float(below.sum())
+    value = float(above.sum()) / total if total else NAN
+    if n < 2 or np.isnan(value):
+        return Interval(value, NAN, NAN, n, int(np.isnan(value)))
+    drawn = np.random.default_rng(seed).integers(n, size=(resamples, n))
+    sums = below[drawn].sum(1)
+    low, high = np.percentile(above[drawn].sum(1)[sums != 0] / sums[sums != 0], PERCENTILES)
+    return Interval(value, float(low), float(high), n, 0)
+
+
+def item_interval(
+    fires: Bools,
+    score: Floats,
+    weight: Floats,
+    statistic: Callable[[Bools, Floats, Matrix], Floats],
+    seed: int,
+    resamples: int = 500,
+) -> tuple[float, float]:
+    """95% percentile bootstrap over the n items of one feature, resampled within firing and within silent ones.
+
+    Each resample is scaled back to the class sums of `weight`: otherwise chance would move the prevalence, and with
+    it average precision. Items of no weight take no part. (nan, nan) with fewer than 2 items in a class. Where the
+    items are separated perfectly the bounds collapse to (1, 1): resampling cannot show an error it has not seen.
+    """
+    fires, score, weight = np.asarray(fires, bool), np.asarray(score, float), np.asarray(weight, float)
+    fires, score, weight = fires[weight > 0], score[weight > 0], weight[weight > 0]
+    rng = np.random.default_rng(seed)
+    resampled = np.zeros((resamples, fires.size))
+    for members in (np.flatnonzero(fires), np.flatnonzero(~fires)):
+        if members.size < 2:
+            return NAN, NAN
+        uniform = np.full(members.size, 1 / members.size)
+        drawn = rng.multinomial(members.size, uniform, size=resamples) * weight[members]
+        resampled[:, members] = drawn / drawn.sum(axis=1, keepdims=True) * weight[members].sum()
+    low, high = np.percentile(statistic(fires, score, resampled), PERCENTILES)
+    return float(low), float(high)
+
+
+def wilson(k: int, n: int) -> tuple[float, float]:
+    """95% interval of a share, k of n independent trials (Wilson 1927): all p with |k/n - p| <= Z sqrt(p (1 - p) / n).
+
+    Never leaves [0, 1] and never has zero width: k = 0 gives (0, Z^2 / (n + Z^2)). n = 0 says nothing: (0, 1).
+    """
+    assert 0 <= k <= n, f"{k} of {n} is not a share"
+    if n == 0:
+        return 0.0, 1.0
+    centre = k + Z**2 / 2
+    half = Z * float(np.sqrt(k / n * (n - k) + Z**2 / 4))
+    return (centre - half) / (n + Z**2) if k else 0.0, (centre + half) / (n + Z**2) if k < n else 1.0
+
+
+def rule_of_three(n: int) -> float:
+    """Upper 95% bound on the rate of an event not seen in n *independent* trials: (1 - p)^n = 0.05 gives p ~ 3 / n.
+
+    Features fire in bursts, so take n = documents for the rate of documents; with n = tokens the bound is far too
+    small. At most 1; n = 0 -> 1.
+    """
+    return min(1.0, 3 / n) if n else 1.0
