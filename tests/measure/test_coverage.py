@@ -16,7 +16,7 @@ from autointerp.measure.intervals import mean_interval
 
 pytestmark = pytest.mark.slow
 
-STUDIES, FEATURES, ENDLESS = 400, 100, 50_000
+STUDIES, FEATURES, ENDLESS = 400, 100, 30_000
 FIRES = np.repeat([True, False], 20)
 # Four activation intervals of five firing items each, then ten random, five near and five same-token silent items.
 STRATUM = np.repeat([0, 1, 2, 3, 4, 5, 6], [5, 5, 5, 5, 10, 5, 5])
