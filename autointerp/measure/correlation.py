@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from autointerp.measure.arrays import NAN, RESOLUTION, Floats, Matrix, Vector
-from autointerp.measure.intervals import Interval, percentiles
+from autointerp.measure.intervals import Interval, percentiles, resampled
 
 
 @overload
@@ -55,6 +55,6 @@ def correlation_interval(x: Floats, y: Floats, seed: int, resamples: int = 2000)
     value = float(spearman(x, y))
     if x.size < 4 or np.isnan(value):
         return Interval(value, NAN, NAN, x.size, unscored)
-    drawn = np.random.default_rng(seed).integers(x.size, size=(resamples, x.size))
-    low, high = np.nanpercentile(spearman(x[drawn], y[drawn]), percentiles(x.size))
+    found = [spearman(x[drawn], y[drawn]) for drawn in resampled(x.size, seed, resamples)]
+    low, high = np.nanpercentile(np.concatenate(found), percentiles(x.size))
     return Interval(value, float(low), float(high), x.size, unscored)

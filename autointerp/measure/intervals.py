@@ -4,13 +4,13 @@ The unit of every interval over a dictionary is the feature: items of one featur
 independent of each other.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtr, stdtrit
 
-from autointerp.measure.arrays import NAN, Bools, Floats, Matrix
+from autointerp.measure.arrays import NAN, Bools, Floats, Ints, Matrix
 
 PERCENTILES = (2.5, 97.5)
 Z = 1.959963984540054  # standard normal quantile of 0.975
@@ -39,6 +39,14 @@ def percentiles(n: int) -> tuple[float, float]:
     return tail, 100 - tail
 
 
+def resampled(n: int, seed: int, resamples: int) -> Iterator[Ints]:
+    """Places [rows, n] of n features drawn with replacement, `resamples` rows in all, in blocks that fit in memory."""
+    rng = np.random.default_rng(seed)
+    rows = max(1, BLOCK // n)
+    for done in range(0, resamples, rows):
+        yield rng.integers(n, size=(min(rows, resamples - done), n))
+
+
 def mean_interval(values: Floats, seed: int, resamples: int = 2000) -> Interval:
     """Mean over features [n] with a 95% bootstrap over features; nan values are unscored, not zeros.
 
@@ -55,10 +63,7 @@ def mean_interval(values: Floats, seed: int, resamples: int = 2000) -> Interval:
     n, unscored = scored.size, int(np.isnan(values).sum())
     if n < 2:
         return Interval(float(scored[0]) if n else NAN, NAN, NAN, n, unscored)
-    rng = np.random.default_rng(seed)
-    rows = max(1, BLOCK // n)
-    blocks = [min(rows, resamples - done) for done in range(0, resamples, rows)]
-    means = np.concatenate([scored[rng.integers(n, size=(block, n))].mean(axis=1) for block in blocks])
+    means = np.concatenate([scored[drawn].mean(axis=1) for drawn in resampled(n, seed, resamples)])
     low, high = np.percentile(means, percentiles(n))
     return Interval(float(scored.mean()), float(low), float(high), n, unscored)
 
@@ -74,9 +79,9 @@ def ratio_interval(above: Floats, below: Floats, seed: int, resamples: int = 200
     value = float(above.sum()) / total if total else NAN
     if n < 2 or np.isnan(value):
         return Interval(value, NAN, NAN, n, int(np.isnan(value)))
-    drawn = np.random.default_rng(seed).integers(n, size=(resamples, n))
-    sums = below[drawn].sum(1)
-    low, high = np.percentile(above[drawn].sum(1)[sums != 0] / sums[sums != 0], percentiles(n))
+    pairs = np.stack([above, below])
+    above, below = np.hstack([pairs[:, drawn].sum(axis=2) for drawn in resampled(n, seed, resamples)])
+    low, high = np.percentile(above[below != 0] / below[below != 0], percentiles(n))
     return Interval(value, float(low), float(high), n, 0)
 
 

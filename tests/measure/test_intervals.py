@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, t
 
-from autointerp.measure import intervals, ranking, weights
+from autointerp.measure import correlation, intervals, ranking, weights
 from autointerp.measure.arrays import Bools, Floats, Matrix
 from autointerp.measure.intervals import Interval
 
@@ -114,12 +114,20 @@ def test_too_few_features_have_no_interval(values: list[float], value: float, n:
     assert (interval.n, interval.unscored) == (n, unscored)
 
 
-def test_mean_interval_is_seeded_whatever_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = np.random.default_rng(0).normal(size=50)
-    whole = intervals.mean_interval(values, seed=7)
-    assert whole == intervals.mean_interval(values, seed=7) != intervals.mean_interval(values, seed=8)
+def test_intervals_are_seeded_whatever_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    values, others = np.random.default_rng(0).normal(size=(2, 50))
+
+    def found(seed: int) -> list[Interval]:
+        return [
+            intervals.mean_interval(values, seed),
+            intervals.ratio_interval(values, 9 + others, seed),
+            correlation.correlation_interval(values, others, seed),
+        ]
+
+    whole = found(7)
+    assert whole == found(7) and not any(a == b for a, b in zip(whole, found(8), strict=True))
     monkeypatch.setattr(intervals, "BLOCK", 160)  # three rows at a time, and a last block of two
-    assert whole == intervals.mean_interval(values, seed=7)
+    assert whole == found(7)
 
 
 @pytest.mark.parametrize("n", [10, 60])
