@@ -70,7 +70,8 @@ class DictionaryConfig(Record):
     control: Control | None = Field(
         None,
         description="Instead of a path: the hook's neurons, its principal components or random directions, with the L0 "
-        "of `like`; random directions that fire as often as its features do, each; `like` with its decoder rows permuted; or `like` on the subject with shuffled weights.",
+        "of `like`; random directions, each of which fires as often as the feature of its number; `like` with its "
+        "decoder rows permuted; or `like` on the subject with shuffled weights.",
     )
     like: str | None = Field(None, description="The dictionary that a control is held against.")
 
