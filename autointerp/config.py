@@ -174,7 +174,39 @@ class LLMRole(Role):
 class LLMExplainer(LLMRole):
     """A language model that writes explanations."""
 
-    examples: int = Field(10, ge=1, description="Firing excerpts shown.")
+    examples: int = Field(
+        10, ge=1, description="Firing excerpts shown: the strongest half, the others from all activation intervals."
+    )
+    silent: int | None = Field(
+        None, ge=0, description="Silent excerpts shown for contrast; default is half as many as examples, at least one."
+    )
+    show_values: bool = Field(False, description="Say beside each mark how active it is, from 0 to 10.")
+    sample: int = Field(
+        0,
+        ge=0,
+        lt=1000,
+        description="An explainer that differs in this alone writes independently, from another draw of excerpts.",
+    )
+    candidates: int = Field(
+        1, ge=1, le=16, description="Explanations written per feature, of which `chosen_by` takes one."
+    )
+    chosen_by: str | None = Field(
+        None, description="The scorer that chooses, on explain documents that are held back from the explainer."
+    )
+
+    @property
+    def n_silent(self) -> int:
+        return max(1, self.examples // 2) if self.silent is None else self.silent
+
+    @model_validator(mode="after")
+    def consistent(self) -> "LLMExplainer":
+        if self.candidates > 1 and self.chosen_by is None:
+            raise ValueError(
+                f"an explainer with candidates = {self.candidates} needs chosen_by, the scorer that takes one of them"
+            )
+        if self.candidates == 1 and self.chosen_by is not None:
+            raise ValueError(f"chosen_by = {self.chosen_by!r} has nothing to choose from: set candidates above 1")
+        return self
 
 
 class LLMScorer(LLMRole):
