@@ -298,6 +298,7 @@ class RunConfig(Record):
     score: ScoreConfig = ScoreConfig()
     circularity: CircularityConfig = CircularityConfig()
     budget: BudgetConfig = BudgetConfig()
+    rubrics: str | None = Field(None, description="A folder of your own rubrics, searched before the shipped ones.")
     prices: dict[str, PriceConfig] = Field(
         {}, description="Your own prices by model, as requested or with * and ?; they go before the shipped table."
     )

@@ -67,7 +67,7 @@ def inputs(job: Job) -> dict[str, str]:
     for name, role in job.config.scorers.items():
         made_of: list[Any] = [role.model_dump(exclude=set(MANNER))]
         if isinstance(role, LLMScorer):
-            made_of.append(rubric.load(role.rubric or "detection").hash)
+            made_of.append(rubric.load(role.rubric or "detection", job.config.rubrics).hash)
         else:
             location = assets.locate(role.model)
             made_of.append(digest(location) if location else "")
@@ -209,7 +209,7 @@ def by_llm(
 ) -> tuple[list[Verdict], list[str]]:
     """Detection, a few items a request. The items and their order are the same for an explanation and its control."""
     cases = limited(role, cases, evidence)
-    asked = rubric.load(role.rubric or "detection")
+    asked = rubric.load(role.rubric or "detection", job.config.rubrics)
     client = job.client(f"scorer {name}", role)
     groups, requests = [], []
     for case in cases:
@@ -256,7 +256,9 @@ def primary(job: Job) -> Iterator[tuple[str, str, str, str, str, str]]:
     """The rows that every (explainer, scorer) pair owes, even where no explanation came and so nothing was judged."""
     for explainer, role in job.config.explainers.items():
         for scorer, judge in job.config.scorers.items():
-            asked = rubric.load(judge.rubric or "detection").name if isinstance(judge, LLMScorer) else ""
+            asked = ""
+            if isinstance(judge, LLMScorer):
+                asked = rubric.load(judge.rubric or "detection", job.config.rubrics).name
             for dictionary in job.config.dictionaries:
                 case = Case(dictionary, 0, explainer, "none", "")
                 if (role.dictionaries is None or dictionary in role.dictionaries) and takes_part(judge, case):
