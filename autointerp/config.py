@@ -221,8 +221,18 @@ class GivenExplainer(Role):
     """Explanations from a file."""
 
     kind: Literal["given"]
-    path: str = Field(description="CSV with the columns dictionary, feature, explanation.")
-    author: str | None = Field(None, description="Model that wrote them, 'human', or nothing when unknown.")
+    path: str = Field(
+        description="CSV with the columns dictionary, feature, explanation and perhaps author, or an export of "
+        "Neuronpedia: .json, .jsonl, .jsonl.gz, or a folder of them."
+    )
+    author: str | None = Field(
+        None, description="Model that wrote them, or 'human'; default is what the file says, if anything."
+    )
+    only: str | None = Field(None, description="Of a file by several authors, only the explanations by this one.")
+    sources: dict[str, str] = Field(
+        {},
+        description="Dictionary by Neuronpedia source, as 20-gemmascope-res-16k; not needed where there is only one.",
+    )
 
 
 class EmbeddingScorer(Role):
@@ -334,6 +344,17 @@ class RunConfig(Record):
                             raise ValueError(
                                 f"{kind}.{name}.{field} names {other!r}, which is not one of {sorted(known)}"
                             )
+        for name, writer in self.explainers.items():
+            if isinstance(writer, LLMExplainer) and writer.chosen_by not in (None, *self.scorers):
+                raise ValueError(
+                    f"explainers.{name}.chosen_by = {writer.chosen_by!r} is none of the scorers {sorted(self.scorers)}"
+                )
+            if isinstance(writer, GivenExplainer):
+                stray = sorted(set(writer.sources.values()) - set(self.dictionaries))
+                if stray:
+                    raise ValueError(
+                        f"explainers.{name}.sources names {stray[0]!r}, which is not one of {sorted(self.dictionaries)}"
+                    )
         for kind, names in (
             ("dictionaries", self.dictionaries),
             ("explainers", self.explainers),
