@@ -10,6 +10,7 @@ from autointerp.config import GivenExplainer, LLMExplainer, LLMRole, LLMScorer, 
 from autointerp.corpus import sources
 from autointerp.dictionaries import hub
 from autointerp.errors import UserError
+from autointerp.explain import choose
 from autointerp.llm.budget import price_of, worded
 from autointerp.llm.providers import batching, open_provider
 
@@ -54,7 +55,8 @@ def plan(config: RunConfig) -> Plan:
         notes.append(f"the subject {config.subject.model} is not a local path: it will be loaded from the hub")
     n_dictionaries, n_features = len(config.dictionaries), config.evidence.features
     per_excerpt = config.evidence.window + TOKENS_PER_EXCERPT_OVERHEAD
-    n_items = config.evidence.bins * config.evidence.per_bin + config.evidence.negatives
+    n_firing, n_silent = config.evidence.bins * config.evidence.per_bin, config.evidence.negatives
+    n_items = n_firing + n_silent
     length = config.corpus.context_length
     stages = [
         StagePlan("collect", f"{config.corpus.contexts:,} contexts of {length} tokens, {n_dictionaries} dictionaries"),
@@ -63,9 +65,13 @@ def plan(config: RunConfig) -> Plan:
     for name, role in config.explainers.items():
         n = n_dictionaries_of(config, role.dictionaries) * min(role.features or n_features, n_features)
         if isinstance(role, LLMExplainer):
-            shared = words(rubric.load(role.rubric or "explain").text)
-            each = shared + per_excerpt * (role.examples + max(1, role.examples // 2))
-            stages.append(asked(config, "explain", name, role, n, n * each, n * EXPLANATION_TOKENS))
+            shared = words(rubric.load(role.rubric or "explain", config.rubrics, "explanation").text)
+            each = shared + per_excerpt * (min(role.examples, n_firing) + min(role.n_silent, n_silent))
+            drafts = n * role.candidates
+            stages.append(asked(config, "explain", name, role, drafts, drafts * each, drafts * EXPLANATION_TOKENS))
+            if role.chosen_by is not None:
+                held = choose.n_held(n_firing) + choose.n_held(n_silent)
+                stages.append(choosing(config, name, role.chosen_by, drafts, held, per_excerpt))
             notes += missing(name, role)
         else:
             stages.append(StagePlan("explain", f"{name}: {role.kind}, {n:,} features"))
@@ -82,7 +88,7 @@ def plan(config: RunConfig) -> Plan:
                 )
         judged = min(judge.items or n_items, n_items)
         n = cases * ceil(judged / judge.items_per_request)
-        shared = words(rubric.load(judge.rubric or "detection").text) + EXPLANATION_TOKENS
+        shared = words(rubric.load(judge.rubric or "detection", config.rubrics).text) + EXPLANATION_TOKENS
         sent, answered = n * shared + cases * judged * per_excerpt, cases * judged * ANSWER_TOKENS
         stages.append(asked(config, "score", name, judge, n, sent, answered))
         notes += missing(name, judge)
@@ -100,6 +106,19 @@ def plan(config: RunConfig) -> Plan:
     if config.circularity.allow:
         notes.append(f"grades worse than {config.circularity.worst} are allowed: {config.circularity.allow}")
     return Plan(stages, arms, notes)
+
+
+def choosing(config: RunConfig, explainer: str, scorer: str, drafts: int, held: int, per_excerpt: int) -> StagePlan:
+    """What a scorer is asked for as the chooser among the candidates of an explainer."""
+    judge = config.scorers[scorer]
+    what = f"{explainer} chosen by {scorer}"
+    if not isinstance(judge, LLMScorer):
+        return StagePlan("explain", f"{what}: {judge.model}")
+    shared = words(rubric.load(judge.rubric or "detection", config.rubrics).text) + EXPLANATION_TOKENS
+    n = drafts * ceil(held / judge.items_per_request)
+    return asked(
+        config, "explain", what, judge, n, n * shared + drafts * held * per_excerpt, drafts * held * ANSWER_TOKENS
+    )
 
 
 def asked(
