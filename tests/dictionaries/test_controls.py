@@ -499,6 +499,14 @@ def test_every_control_has_evidence_and_scores_or_reasons(run: Run) -> None:
         assert (items[~items["fires"]]["activations"].map(max) == 0).all()
 
 
+def test_a_control_whose_numbers_are_those_of_the_original_is_drawn_as_it_is(run: Run) -> None:
+    drawn = {
+        name: pd.read_parquet(run.path / "evidence" / f"{name}.features.parquet")["feature"].tolist()
+        for name in ("rules", "permuted", "random")
+    }
+    assert drawn["permuted"] == drawn["rules"] != drawn["random"]
+
+
 def test_dictionaries_csv_holds_all_controls_beside_the_original(run: Run) -> None:
     table = run.dictionaries()
     assert set(table["dictionary"]) == {"rules", *MADE}
