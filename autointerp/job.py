@@ -127,6 +127,10 @@ class Job:
         return np.random.default_rng(stable_hash(self.config.seed, *purpose))
 
     def close(self) -> None:
-        for client in self.clients.values():
-            client.close()
-        self._journal.close()
+        """Let go of providers, and have what was spent where the run lives, however the start has ended."""
+        try:
+            for client in self.clients.values():
+                client.close()
+        finally:
+            self._journal.close()
+            self.directory.publish()

@@ -74,7 +74,8 @@ def run(
     """Run a config: every stage, or `only` one. What is already there and still true is not made again.
 
     Raises UserError for a mistake in what was asked, GateFailed where the circularity policy says no,
-    WorkPending where a cap was reached or a provider is down.
+    WorkPending where a cap was reached or a provider is down. However it ends, what is done and spent is kept where
+    the run lives.
     """
     config = source if isinstance(source, RunConfig) else configuration.load(source, overrides)
     job = open_job(config, out)
