@@ -199,6 +199,18 @@ def test_a_role_that_is_done_while_another_waits_keeps_its_costs(
     assert one["price_usd"] == pytest.approx(two["price_usd"], rel=0.01)  # each judge has an order of its own
 
 
+def test_unknown_prices_and_lineages_stay_unknown_and_both_names_are_kept(tree: dict[str, Any], tmp_path: Path) -> None:
+    del tree["prices"]
+    run(plant.write_config(tmp_path / "planted.toml", tree), out=tmp_path)
+    report = tmp_path / "planted" / "report"
+    spent = pd.read_csv(report / "costs.csv")
+    assert set(spent["role"]) == {"explainer knows", "scorer judge"}
+    assert spent["price_usd"].isna().all() and (spent["input_tokens"] > 0).all()
+    roles = pd.read_csv(report / "roles.csv").set_index("role").loc["scorer judge"]
+    assert (roles["requested"], roles["resolved"]) == ("m", faults.MODEL)
+    assert (roles["developer"], bool(roles["known"])) == ("unknown", False)
+
+
 # elsewhere
 
 
