@@ -505,7 +505,8 @@ def test_check_estimates_a_price_and_names_the_caps(command: Command, config: Pa
     ended = command("check", config, "--set", PRICED, "--set", "budget.usd=2.5", "--set", "budget.tokens=1000000")
     assert ended.code == 0
     rows = re.findall(
-        r"(explain|score) \W+\S+: (?:detection by )?tests.planted:\w+[ │]+([\d,]+)[ │]+([\d,]+)[ │]+([\d,]+)[ │]+(\d+\.\d\d)",
+        r"(explain|score) \W+\S+: (?:detection by )?tests.planted:\w+"
+        r"[ │]+([\d,]+)[ │]+([\d,]+)[ │]+([\d,]+)[ │]+(\d+\.\d\d)",
         ended.out,
     )
     assert len(rows) == 2, ended.out

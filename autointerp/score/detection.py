@@ -1,21 +1,21 @@
 """Which excerpts does the explanation fit? (Paulo et al. 2024)"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from autointerp.prompt import neutral
-from autointerp.records import Evidence
+from autointerp.records import Item
 from autointerp.score.question import Said, Shown, given
 
 TOP_LOGPROBS = 0
 answers = given
 
 
-def show(known: Evidence, rng: np.random.Generator) -> list[Shown]:
+def show(items: Sequence[Item], rng: np.random.Generator) -> list[Shown]:
     """Firing and silent excerpts, without marks."""
-    return [Shown(item, item.fires, {"text": neutral(item.excerpt.text)}) for item in known.items["score"]]
+    return [Shown(item, item.fires, {"text": neutral(item.excerpt.text)}) for item in items]
 
 
 def read(answer: Mapping[str, Any], shown: Shown) -> Said:

@@ -72,9 +72,9 @@ def questions(
     """What is asked about a case. Items and their order are the same for an explanation and its controls."""
     found = []
     for question in role.scores:
-        asks, text = QUESTIONS[question], rubric.load(role.rubrics.get(question, question))
+        asks, text = QUESTIONS[question], rubric.load(role.rubric(question), job.config.rubrics)
         rng = job.rng("judged", name, question, case.dictionary, case.feature)
-        shown = asks.show(evidence[case.dictionary].by_feature[case.feature], rng)
+        shown = asks.show(evidence[case.dictionary].by_feature[case.feature].items["score"], rng)
         chosen = choose(shown, role.items, rng)
         for start in range(0, len(chosen), role.items_per_request):
             group = chosen[start : start + role.items_per_request]

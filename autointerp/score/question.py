@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from autointerp.llm.protocol import Reply
-from autointerp.records import UNSCORED, Evidence, Item
+from autointerp.records import UNSCORED, Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ class Question(Protocol):
 
     TOP_LOGPROBS: int
 
-    def show(self, known: Evidence, rng: np.random.Generator) -> list[Shown]:
-        """The items of the `score` split as they are shown, in any order."""
+    def show(self, items: Sequence[Item], rng: np.random.Generator) -> list[Shown]:
+        """The items of one feature as they are shown, in any order."""
         ...
 
     def answers(self, reply: Reply) -> Sequence[Mapping[str, Any]]:

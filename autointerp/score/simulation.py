@@ -13,7 +13,7 @@ import numpy as np
 
 from autointerp.llm.protocol import Reply, TokenLogprob
 from autointerp.prompt import neutral
-from autointerp.records import Evidence
+from autointerp.records import Item
 from autointerp.score.question import Said, Shown, given
 
 TOP_LOGPROBS = 10
@@ -21,12 +21,9 @@ HIGHEST = 10
 LIST = re.compile(r'"activations"\s*:\s*\[([\d\s,]*)\]')
 
 
-def show(known: Evidence, rng: np.random.Generator) -> list[Shown]:
+def show(items: Sequence[Item], rng: np.random.Generator) -> list[Shown]:
     """Firing and silent excerpts as lists of tokens."""
-    return [
-        Shown(item, item.fires, {"tokens": [neutral(piece) for piece in item.excerpt.pieces]})
-        for item in known.items["score"]
-    ]
+    return [Shown(item, item.fires, {"tokens": [neutral(piece) for piece in item.excerpt.pieces]}) for item in items]
 
 
 def read(answer: Mapping[str, Any], shown: Shown) -> Said:

@@ -55,7 +55,7 @@ def inputs(job: Job) -> dict[str, str]:
     }
     for name, role in job.config.judges.items():
         made_of: list[Any] = [role.model_dump(exclude=set(MANNER))]
-        made_of += [rubric.load(text).hash for text in rubrics_of(role).values() if text]
+        made_of += [rubric.load(text, job.config.rubrics).hash for text in rubrics_of(role).values() if text]
         if isinstance(role, EmbeddingScorer | SurprisalScorer):
             location = assets.locate(role.model)
             made_of.append(digest(location) if location else "")
@@ -66,7 +66,7 @@ def inputs(job: Job) -> dict[str, str]:
 def rubrics_of(role: Judge) -> dict[str, str]:
     """The rubric ids of a role by the question that it answers; empty where it answers without words."""
     if isinstance(role, LLMScorer):
-        return {question: role.rubrics.get(question, question) for question in role.scores}
+        return {question: role.rubric(question) for question in role.scores}
     if isinstance(role, Generator):
         return {"sensitivity": role.rubric}
     return {"detection" if isinstance(role, EmbeddingScorer) else "surprisal": ""}
@@ -150,7 +150,7 @@ def owed(job: Job) -> Iterator[tuple[str, str, str, str, str, str]]:
     """The rows that every (explainer, scorer) pair owes, even where no explanation came and so nothing was judged."""
     for scorer, role in job.config.judges.items():
         for question, text in rubrics_of(role).items():
-            asked = rubric.load(text).name if text else ""
+            asked = rubric.load(text, job.config.rubrics).name if text else ""
             for explainer, writer in job.config.explainers.items():
                 for dictionary in job.config.dictionaries:
                     if (writer.dictionaries is None or dictionary in writer.dictionaries) and pairs(

@@ -23,7 +23,7 @@ from autointerp.llm.ledger import Ledger
 from autointerp.llm.protocol import Reply, Request, key
 from autointerp.store import RunDirectory
 from autointerp.subjects.positions import PositionRule
-from tests.bench import memory
+from tests.bench import llm, memory
 from tests.dictionaries import formats
 
 ROUNDS = 3
@@ -148,6 +148,7 @@ if __name__ == "__main__":
     for width in WIDTHS:
         folding(width)
     repeating()
+    llm.main()
     collecting()
     memory.main()
     print(formats.table())

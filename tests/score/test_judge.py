@@ -13,7 +13,7 @@ from autointerp.llm.client import Client
 from autointerp.llm.ledger import Ledger
 from autointerp.llm.protocol import Reply, Request
 from autointerp.llm.scripted import ScriptedProvider
-from autointerp.records import Evidence, Excerpt, Item
+from autointerp.records import Excerpt, Item
 from autointerp.score import detection, judge
 from autointerp.score.cases import Case
 from autointerp.score.judge import Asked
@@ -28,8 +28,7 @@ def item(text: str, fires: bool = False, context: int = 0) -> Item:
 
 def ask(items: list[Item], explanation: str = "boats") -> Asked:
     """A question of detection about items in this order."""
-    known = Evidence("d", 0, 1.0, {"explain": (), "score": tuple(items)}, "")
-    shown = detection.show(known, np.random.default_rng(0))
+    shown = detection.show(items, np.random.default_rng(0))
     request = judge.request(explanation, shown, RUBRIC, 100)
     return Asked(Case("d", 0, "ann", "none", explanation), "detection", RUBRIC, shown, request)
 
