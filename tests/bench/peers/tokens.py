@@ -16,6 +16,7 @@ and those that come out of a cache a tenth.
 
 import argparse
 import json
+import re
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -157,7 +158,8 @@ def judged(feature: Feature, question: str, at_once: int) -> list[Sent]:
 
 
 def sent(request: Request, answer: dict[str, Any]) -> Sent:
-    text = json.dumps(answer)  # as the rubrics show it
+    text = json.dumps(answer, separators=(",", ":"))
+    assert re.split("true|false|[A-Z]", text)[0] in request.shared, "that is not how the rubric shows it"
     assert request.schema is not None and not answers.parse(text, request.schema)[1]
     messages = [{"role": "system", "content": request.shared}, {"role": "user", "content": request.content}]
     return {"messages": messages, "answer": text, "schema": json.dumps(request.schema, separators=(",", ":"))}
