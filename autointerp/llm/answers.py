@@ -44,11 +44,11 @@ def parse(text: str, schema: dict[str, Any]) -> tuple[Any, str]:
 def validator(schema: str) -> Any:
     """The validator of a schema that is given as JSON: many requests share one.
 
-    `maxItems` bounds what is decoded and is not held against an answer: of a list that is too long, what was asked for
-    can still be read.
+    The lengths of lists bound what is decoded and are not held against an answer: of a list that is too long, what was
+    asked for can still be read.
     """
     content = json.loads(schema)
-    return extend(validator_for(content), {"maxItems": lambda *_: iter(())})(content)
+    return extend(validator_for(content), dict.fromkeys(("minItems", "maxItems"), lambda *_: iter(())))(content)
 
 
 def reject(constant: str) -> NoReturn:

@@ -30,7 +30,7 @@ def item(text: str, fires: bool = False, context: int = 0) -> Item:
 def ask(items: list[Item], explanation: str = "boats") -> Asked:
     """A question of detection about items in this order."""
     shown = detection.show(items, np.random.default_rng(0))
-    request = judge.request(explanation, shown, RUBRIC, 100)
+    request = judge.request(detection, explanation, shown, RUBRIC, 100)
     return Asked(Case("d", 0, "ann", "none", explanation), "detection", RUBRIC, shown, request)
 
 
