@@ -67,7 +67,7 @@ def by_llm(job: Job, client_name: str, role: LLMScorer, cases: Cases) -> list[Ju
         shown = detection.show(items, np.random.default_rng(0))
         for start in range(0, len(shown), size):
             group = shown[start : start + size]
-            request = judging.request(sentence, group, text, role.max_tokens)
+            request = judging.request(detection, sentence, group, text, role.max_tokens)
             asked.append(Asked(Case("", 0, client_name, "none", sentence), "detection", text, group, request))
             owner.append(at)
     with progress(f"{client_name} at work", len(asked)) as advance:

@@ -124,13 +124,14 @@ def by_tokens(scores: pd.DataFrame, entropies: Mapping[tuple[str, int], float]) 
     """Primary scores and the lexical floor once more, under `X.single_token` and `X.many_tokens`.
 
     A feature that fires on one token is easy to explain, and dictionaries of random models are full of such features
-    (Bricken et al. 2023): a mean over both kinds says little. Single-token is an entropy below SINGLE_TOKEN_BITS.
+    (Bricken et al. 2023): a mean over both kinds says little. Single-token is an entropy below SINGLE_TOKEN_BITS. Where
+    all features are of one kind there is nothing to divide.
     """
     found = scores[scores["metric"].isin([*PRIMARY.values(), "lexical_floor.ap"]) & (scores["control"] == "none")]
     keys = zip(found["dictionary"], found["feature"], strict=True)
     single = [entropies.get(key, np.inf) < SINGLE_TOKEN_BITS for key in keys]
     kind = np.where(single, ".single_token", ".many_tokens")
-    return found.assign(metric=found["metric"] + kind) if len(found) else found
+    return found.assign(metric=found["metric"] + kind) if len(set(kind)) > 1 else found.iloc[:0]
 
 
 def agreements(scores: pd.DataFrame, seed: int, resamples: int) -> list[dict[str, object]]:
@@ -143,7 +144,9 @@ def agreements(scores: pd.DataFrame, seed: int, resamples: int) -> list[dict[str
     for (metric, scorer, rubric), group in own.groupby(["metric", "scorer", "rubric"], sort=True):
         values = group.pivot_table(index="feature", columns="explainer", values="value", dropna=False)
         for one, other in combinations(sorted(values.columns), 2):
-            found = correlation_interval(values[one].to_numpy(), values[other].to_numpy(), seed, resamples)
+            asked = [set(group.loc[group["explainer"] == name, "feature"]) for name in (one, other)]
+            both = values.loc[sorted(set.intersection(*asked))]
+            found = correlation_interval(both[one].to_numpy(), both[other].to_numpy(), seed, resamples)
             grade = group[group["explainer"].isin([one, other])]["circularity"].max()
             rows.append(
                 {

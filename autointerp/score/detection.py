@@ -7,10 +7,10 @@ import numpy as np
 
 from autointerp.prompt import neutral
 from autointerp.records import Item
-from autointerp.score.question import Said, Shown, given
+from autointerp.score.question import Said, Shown, given, unchanged
 
 TOP_LOGPROBS = 0
-answers = given
+entry, answers = unchanged, given
 
 
 def show(items: Sequence[Item], rng: np.random.Generator) -> list[Shown]:

@@ -78,7 +78,7 @@ def questions(
         chosen = choose(shown, role.items, rng)
         for start in range(0, len(chosen), role.items_per_request):
             group = chosen[start : start + role.items_per_request]
-            asked = request(case.text, group, text, role.max_tokens, asks.TOP_LOGPROBS * logprobs)
+            asked = request(asks, case.text, group, text, role.max_tokens, logprobs)
             found.append(Asked(case, question, text, group, asked))
     return found
 
@@ -88,18 +88,20 @@ def choose(shown: Sequence[Shown], limit: int | None, rng: np.random.Generator) 
     return [shown[at] for at in rng.permutation(len(shown))[:limit]]
 
 
-def request(explanation: str, group: Sequence[Shown], text: Rubric, max_tokens: int, top_logprobs: int = 0) -> Request:
-    """The rubric, then the explanation, then the items: what requests have in common comes first."""
+def request(
+    question: Question, explanation: str, group: Sequence[Shown], text: Rubric, max_tokens: int, logprobs: bool = False
+) -> Request:
+    """The rubric, then the explanation, then the items: what requests have in common comes first.
+
+    The schema asks for as many answers as there are items: a small model would otherwise go on until it is cut.
+    """
     lines = [line(description=neutral(explanation))]
     lines += [line(id=at, **shown.data) for at, shown in enumerate(group)]
-    schema = at_most(text.schema, len(group))
-    return Request(text.text, "\n".join(lines), schema, max_tokens, top_logprobs=top_logprobs)
-
-
-def at_most(schema: dict[str, Any], n: int) -> dict[str, Any]:
-    """The rubric's schema with n answers at the most: a small model would otherwise go on until it is cut."""
-    answers = {**schema["properties"]["answers"], "maxItems": n}
-    return {**schema, "properties": {**schema["properties"], "answers": answers}}
+    properties = text.schema["properties"]
+    answers = {**properties["answers"], "items": question.entry(properties["answers"]["items"], group)}
+    answers |= {"minItems": len(group), "maxItems": len(group)}
+    schema = {**text.schema, "properties": {**properties, "answers": answers}}
+    return Request(text.text, "\n".join(lines), schema, max_tokens, top_logprobs=question.TOP_LOGPROBS * logprobs)
 
 
 def read(reply: Reply, one: Asked) -> list[Said]:

@@ -39,6 +39,10 @@ class Question(Protocol):
         """The items of one feature as they are shown, in any order."""
         ...
 
+    def entry(self, schema: dict[str, Any], group: Sequence[Shown]) -> dict[str, Any]:
+        """The rubric's schema of one entry, narrowed to what is shown."""
+        ...
+
     def answers(self, reply: Reply) -> Sequence[Mapping[str, Any]]:
         """The entries of an answer that fits the rubric's schema."""
         ...
@@ -46,6 +50,10 @@ class Question(Protocol):
     def read(self, answer: Mapping[str, Any], shown: Shown) -> Said:
         """What one entry says."""
         ...
+
+
+def unchanged(schema: dict[str, Any], group: Sequence[Shown]) -> dict[str, Any]:
+    return schema
 
 
 def given(reply: Reply) -> Sequence[Mapping[str, Any]]:

@@ -86,8 +86,12 @@ def originals(job: Job, evidence: Mapping[str, DictionaryEvidence], cases: Seque
 
 
 def request(explanation: str, role: Generator, asked: Rubric) -> Request:
-    content = line(description=neutral(explanation), texts=role.texts, near_misses=role.near_misses)
-    return Request(asked.text, content, asked.schema, role.max_tokens)
+    numbers = {"texts": role.texts, "near_misses": role.near_misses}
+    properties = asked.schema["properties"]
+    bounded = {name: {**properties[name], "minItems": n, "maxItems": n} for name, n in numbers.items()}
+    schema = {**asked.schema, "properties": {**properties, **bounded}}
+    content = line(description=neutral(explanation), **numbers)
+    return Request(asked.text, content, schema, role.max_tokens)
 
 
 def ask(client: Client, requests: Sequence[Request], role: Generator, done: Callable[[], None]) -> list[Reply]:

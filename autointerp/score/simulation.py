@@ -26,6 +26,16 @@ def show(items: Sequence[Item], rng: np.random.Generator) -> list[Shown]:
     return [Shown(item, item.fires, {"tokens": [neutral(piece) for piece in item.excerpt.pieces]}) for item in items]
 
 
+def entry(schema: dict[str, Any], group: Sequence[Shown]) -> dict[str, Any]:
+    """As many activations as tokens, where all excerpts of the group have equally many."""
+    lengths = {len(shown.item.excerpt.pieces) for shown in group}
+    if len(lengths) != 1:
+        return schema
+    (n,) = lengths
+    activations = {**schema["properties"]["activations"], "minItems": n, "maxItems": n}
+    return {**schema, "properties": {**schema["properties"], "activations": activations}}
+
+
 def read(answer: Mapping[str, Any], shown: Shown) -> Said:
     given, wanted = answer["activations"], len(shown.item.excerpt.pieces)
     if len(given) != wanted:

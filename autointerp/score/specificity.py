@@ -13,11 +13,11 @@ import numpy as np
 from autointerp.prompt import marked
 from autointerp.records import Item
 from autointerp.score.marks import elsewhere, runs
-from autointerp.score.question import Said, Shown, given
+from autointerp.score.question import Said, Shown, given, unchanged
 
 TOP_LOGPROBS = 0
 SILENT_SHARE = 3  # one silent excerpt for so many firing ones
-answers = given
+entry, answers = unchanged, given
 
 
 def show(items: Sequence[Item], rng: np.random.Generator) -> list[Shown]:

@@ -16,7 +16,7 @@ from autointerp.evidence.reader import DictionaryEvidence, PoolReader
 from autointerp.evidence.replay import Contexts, Replay
 from autointerp.explain import stage as explain
 from autointerp.job import Job
-from autointerp.measure.scores import PRIMARY, Base, score_features
+from autointerp.measure.scores import ORIGINAL, PRIMARY, Base, score_features
 from autointerp.progress import log, progress
 from autointerp.records import UNSCORED, Explanation, Score, Verdict
 from autointerp.score import baselines, embedding, judge, sensitivity, surprisal
@@ -177,7 +177,12 @@ def all_scores(
     scores = [replace(score, circularity=roles.grade(score)) for score in scores]
     there = {(s.dictionary, s.feature, s.metric, s.control, s.explainer, s.scorer) for s in scores}
     by_key = {(e.dictionary, e.feature, e.explainer): e for e in explanations}
-    expected = {(s.dictionary, s.metric, s.control, s.explainer, s.scorer, s.rubric) for s in scores}
+    # A feature's own excerpts are measured only for the features that texts were written for.
+    expected = {
+        (s.dictionary, s.metric, s.control, s.explainer, s.scorer, s.rubric)
+        for s in scores
+        if not s.metric.startswith(ORIGINAL)
+    }
     expected |= set(owed(job))
     for dictionary, metric, control, explainer, scorer, name in sorted(expected):
         side = evidence[dictionary]

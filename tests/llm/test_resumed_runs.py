@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from autointerp import rubric
 from autointerp.errors import UserError, WorkPending
 from autointerp.llm import client as client_module
 from autointerp.llm.protocol import Request
@@ -18,12 +19,13 @@ from autointerp.testing import server as faults
 from autointerp.testing.server import Fault, FaultServer, Received
 from tests import planted as plant
 
+DETECTION = rubric.load("detection").schema
 COST = ["role", "requests", "cached", "input_tokens", "output_tokens", "price_usd"]
 
 
 def played(request: Received) -> str:
     """The planted explainer and judge, behind HTTP."""
-    asked = Request(request.shared, request.content)
+    asked = Request(request.shared, request.content, DETECTION)
     return json.dumps((plant.explain_knowing if "ACTIVE" in request.content else plant.judge_knowing)(asked))
 
 
@@ -38,7 +40,7 @@ def tree(server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     role = {"kind": "llm", "provider": "openai", "model": "m", "base_url": f"{server.url}/v1"}
     role["api_key_env"] = "SERVER_KEY"
     tree["explainers"] = {"knows": role}
-    tree["scorers"] = {"judge": role}
+    tree["scorers"] = {"judge": role | {"controls": ["shuffled"]}}
     tree["prices"] = {"m": {"input": 2.0, "output": 10.0, "batch_input": 1.0, "batch_output": 5.0}}
     return tree
 
@@ -142,7 +144,8 @@ def test_in_batches_too(server: FaultServer, tree: dict[str, Any], undisturbed: 
         raise AssertionError("it does not end")
 
     assert finish() > 1
-    assert "given up after 3 batches" in (tmp_path / "planted" / "report" / "scores.csv").read_text()
+    left = pd.read_parquet(tmp_path / "planted" / "verdicts.parquet")["reason"]
+    assert left.str.contains("given up after 3 batches").any()
     server.choose_item = lambda request: faults.GOOD
     assert finish() > 1
     assert reports(tmp_path) == reports(undisturbed)

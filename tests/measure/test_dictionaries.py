@@ -12,7 +12,9 @@ FIGURES = {"d": Figures(width=8, dead=2, l0=3.0, explained_variance=0.9, n_posit
 NAN = math.nan
 
 
-def rows(explainer: str, values: list[float], metric: str = "detection.ap", grade: str = "B") -> list[dict[str, object]]:
+def rows(
+    explainer: str, values: list[float], metric: str = "detection.ap", grade: str = "B"
+) -> list[dict[str, object]]:
     """One score a feature, by one judge."""
     blank = {"dictionary": "d", "metric": metric, "control": "none", "scorer": "ben", "rubric": "", "low": 0, "high": 1}
     return [
