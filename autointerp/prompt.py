@@ -16,8 +16,12 @@ UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def line(**data: Any) -> str:
-    """One line of a question: JSON in which nothing can be taken for the end of the line, whoever reads it."""
-    return UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(data, ensure_ascii=False))
+    """One line of a question: JSON in which nothing can be taken for the end of the line, whoever reads it.
+
+    There are no spaces between its parts: they would be three tokens of every excerpt.
+    """
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def plain(text: str) -> str:

@@ -152,4 +152,5 @@ if __name__ == "__main__":
     collecting()
     memory.main()
     print(formats.table())
-    subprocess.run([sys.executable, "-m", "tests.bench.peers"], check=True)
+    for peers in ("tests.bench.peers", "tests.bench.peers.tokens"):
+        subprocess.run([sys.executable, "-m", peers], check=True)
