@@ -7,7 +7,7 @@ import numpy as np
 
 from autointerp.prompt import neutral
 from autointerp.records import Evidence
-from autointerp.score.question import Said, Shown, given
+from autointerp.score.question import Said, Shown, dealt, given
 
 TOP_LOGPROBS = 0
 answers = given
@@ -15,7 +15,7 @@ answers = given
 
 def show(known: Evidence, rng: np.random.Generator) -> list[Shown]:
     """Firing and silent excerpts, without marks."""
-    return [Shown(item, item.fires, {"text": neutral(item.excerpt.text)}) for item in known.items["score"]]
+    return dealt([Shown(item, item.fires, {"text": neutral(item.excerpt.text)}) for item in known.items["score"]], rng)
 
 
 def read(answer: Mapping[str, Any], shown: Shown) -> Said:

@@ -14,7 +14,7 @@ import numpy as np
 from autointerp.llm.protocol import Reply, TokenLogprob
 from autointerp.prompt import neutral
 from autointerp.records import Evidence
-from autointerp.score.question import Said, Shown, given
+from autointerp.score.question import Said, Shown, dealt, given
 
 TOP_LOGPROBS = 10
 HIGHEST = 10
@@ -23,10 +23,9 @@ LIST = re.compile(r'"activations"\s*:\s*\[([\d\s,]*)\]')
 
 def show(known: Evidence, rng: np.random.Generator) -> list[Shown]:
     """Firing and silent excerpts as lists of tokens."""
-    return [
-        Shown(item, item.fires, {"tokens": [neutral(piece) for piece in item.excerpt.pieces]})
-        for item in known.items["score"]
-    ]
+    items = known.items["score"]
+    shown = [Shown(item, item.fires, {"tokens": [neutral(piece) for piece in item.excerpt.pieces]}) for item in items]
+    return dealt(shown, rng)
 
 
 def read(answer: Mapping[str, Any], shown: Shown) -> Said:
