@@ -25,7 +25,7 @@ def elsewhere(excerpt: Excerpt, lengths: Sequence[int], rng: np.random.Generator
     for at in reversed(range(n)):
         room[at] = silent[at] * (room[at + 1] + 1)
 
-    # ways[at, i, j, …]: how many placements on the tokens from `at` on use i runs of the first length, j of the second …
+    # ways[at, i, j, …]: how many placements there are, from `at` on, of i runs of the first length, j of the second …
     kinds, counts = np.unique(lengths, return_counts=True)
     ways = np.zeros((n + 2, *(counts + 1)))
     ways[:, *np.zeros_like(counts)] = 1
@@ -42,7 +42,9 @@ def elsewhere(excerpt: Excerpt, lengths: Sequence[int], rng: np.random.Generator
         # Either this token stays unmarked or a run of some length begins at it, as often as placements do so.
         fits = [kind for kind in range(len(kinds)) if left[kind] and room[at] >= kinds[kind]]
         fewer = [left - np.eye(len(kinds), dtype=int)[kind] for kind in fits]
-        weight = np.array([ways[at + 1, *left], *(ways[at + kinds[k] + 1, *f] for k, f in zip(fits, fewer, strict=True))])
+        weight = np.array(
+            [ways[at + 1, *left], *(ways[at + kinds[k] + 1, *f] for k, f in zip(fits, fewer, strict=True))]
+        )
         choice = int(rng.choice(len(weight), p=weight / weight.sum()))
         if choice == 0:
             at += 1
