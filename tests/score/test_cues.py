@@ -169,7 +169,7 @@ def resampled(truth: NDArray[Any], score: NDArray[Any], feature: NDArray[Any]) -
     return float(roc_auc_score(truth, score)), float(low), float(high)
 
 
-@pytest.mark.parametrize("items_per_request", [5, 12])
+@pytest.mark.parametrize("items_per_request", [5, 18])
 @pytest.mark.parametrize("question", ["detection", "fuzzing"])
 def test_layout_alone_stays_at_chance(ask: Ask, question: str, items_per_request: int) -> None:
     for classifier, (value, low, high) in aurocs(ask(question, items_per_request)).items():

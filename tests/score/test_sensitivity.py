@@ -129,7 +129,7 @@ def test_what_is_described_fires_and_what_comes_near_it_does_not(
     scores = scored(written(job, evidence, "writes_what_is_described", cases))
     assert values(scores, "generated") == values(scores, "generated_strong") == dict.fromkeys(FEATURES, 1.0)
     assert values(scores, "near_miss") == dict.fromkeys(FEATURES, 0.0)
-    # Under another's explanation only "the" fires: in one of four texts, all of which begin with one that does not count.
+    # Under another rule only "the" fires: in one of four texts, which all begin with one that does not count.
     shuffled = {f: 0.25 * (RULES[f] == ("the",)) for f in FEATURES}
     assert values(scores, "generated", "shuffled") == shuffled
     assert values(scores, "generated.minus_shuffled") == {f: 1 - shuffled[f] for f in FEATURES}
