@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 MARK = ("[[", "]]")
+ESCAPED = re.compile("[\x85\u2028\u2029\ud800-\udfff]")  # line ends to some readers, and halves of characters
 
 
 def line(**data: Any) -> str:
-    return json.dumps(data, ensure_ascii=False)
+    """JSON on one line, whatever is taken for its end, that can be sent as UTF-8."""
+    return ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(data, ensure_ascii=False))
 
 
 def neutral(text: str) -> str:
