@@ -70,6 +70,12 @@ def refuses_once(request: Request) -> Any:
     return writes_what_is_described(request) if request.sample else refuses(request)
 
 
+def writes_strangely(request: Request) -> dict[str, list[str]]:
+    word = ruled(request)[0]
+    texts = [f"the {word} \ud800", f"the \u2028 {word}", f"the \x00 {word} <eos>", f"<pad> {word}", "\udfff"]
+    return {"texts": texts, "near_misses": []}
+
+
 # the subject and its evidence
 
 
@@ -221,6 +227,11 @@ def test_a_generator_is_asked_once_more(job: Job, evidence: dict[str, Dictionary
     found = written(job, evidence, "refuses_once", [case(1)])
     assert not [v for v in found if v.reason]
     assert len(found) == TEXTS + NEAR
+
+
+def test_whatever_is_written_is_measured(job: Job, evidence: dict[str, DictionaryEvidence]) -> None:
+    found = written(job, evidence, "writes_strangely", [case(1)], texts=5)
+    assert [v.fires for v in found] == [True, True, True, True, False]
 
 
 def test_features_with_one_explanation_share_their_texts(
