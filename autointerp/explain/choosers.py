@@ -7,10 +7,11 @@ import numpy as np
 
 from autointerp import assets, rubric
 from autointerp.config import MANNER, EmbeddingScorer, LLMScorer, RunConfig
+from autointerp.corpus.text import stable_hash
 from autointerp.explain.choose import Judged
 from autointerp.job import Job
 from autointerp.progress import progress
-from autointerp.records import Author, Item
+from autointerp.records import UNSCORED, Author, Item
 from autointerp.score import detection
 from autointerp.score import judge as judging
 from autointerp.score.cases import Case
@@ -63,8 +64,8 @@ def by_llm(job: Job, client_name: str, role: LLMScorer, cases: Cases) -> list[Ju
     client = job.client(client_name, role)
     asked, owner = [], []
     for at, (sentence, items) in enumerate(cases):
-        # Held items come in random order and without marks: nothing is left to draw.
-        shown = detection.show(items, np.random.default_rng(0))
+        # All candidates for a feature are judged on the same of its held items: the coins are those of the items.
+        shown = detection.show(items, np.random.default_rng(stable_hash(*(item.excerpt.id for item in items))))
         for start in range(0, len(shown), size):
             group = shown[start : start + size]
             request = judging.request(detection, sentence, group, text, role.max_tokens)
@@ -72,8 +73,11 @@ def by_llm(job: Job, client_name: str, role: LLMScorer, cases: Cases) -> list[Ju
             owner.append(at)
     with progress(f"{client_name} at work", len(asked)) as advance:
         found = judging.judge(client, asked, lambda: advance(1))
-    values: list[list[float]] = [[] for _ in cases]
-    for at, answers in zip(owner, found, strict=True):
-        values[at] += [said.value for said in answers]
+    said: list[dict[str, float]] = [{} for _ in cases]
+    for at, one, answers in zip(owner, asked, found, strict=True):
+        said[at] |= {shown.item.excerpt.id: answer.value for shown, answer in zip(one.group, answers, strict=True)}
     resolved = ", ".join(sorted(client.resolved)) or role.model
-    return [Judged(tuple(one), resolved) for one in values]
+    return [
+        Judged(tuple(values.get(item.excerpt.id, UNSCORED) for item in items), resolved)
+        for values, (_, items) in zip(said, cases, strict=True)
+    ]

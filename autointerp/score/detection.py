@@ -7,7 +7,7 @@ import numpy as np
 
 from autointerp.prompt import neutral
 from autointerp.records import Item
-from autointerp.score.question import Said, Shown, given, unchanged
+from autointerp.score.question import Said, Shown, dealt, given, unchanged
 
 TOP_LOGPROBS = 0
 entry, answers = unchanged, given
@@ -15,7 +15,7 @@ entry, answers = unchanged, given
 
 def show(items: Sequence[Item], rng: np.random.Generator) -> list[Shown]:
     """Firing and silent excerpts, without marks."""
-    return [Shown(item, item.fires, {"text": neutral(item.excerpt.text)}) for item in items]
+    return dealt([Shown(item, item.fires, {"text": neutral(item.excerpt.text)}) for item in items], rng)
 
 
 def read(answer: Mapping[str, Any], shown: Shown) -> Said:

@@ -56,6 +56,22 @@ def unchanged(schema: dict[str, Any], group: Sequence[Shown]) -> dict[str, Any]:
     return schema
 
 
+def dealt(shown: Sequence[Shown], rng: np.random.Generator) -> list[Shown]:
+    """The items that coins deal out, one after another, until they ask for a firing or a silent one and none is left.
+
+    Of all items one could tell the truth of the last from that of the others. With a coin for each (heads as often as
+    items fire), the truth of an item says nothing of any other's, as long as no request holds most of those dealt.
+    About one in ten is left out.
+    """
+    sides = [[at for at, one in enumerate(shown) if one.fires == fires] for fires in (False, True)]
+    share = len(sides[True]) / max(len(shown), 1)
+    queues = [rng.permutation(side).tolist() for side in sides]
+    found: list[int] = []
+    while queue := queues[rng.random() < share]:
+        found.append(queue.pop())
+    return [shown[at] for at in sorted(found)]
+
+
 def given(reply: Reply) -> Sequence[Mapping[str, Any]]:
     """The entries as they were written."""
     entries: Sequence[Mapping[str, Any]] = reply.answer["answers"]

@@ -4,6 +4,7 @@ After Tian et al. 2025. A text stands alone, as no text of the corpus does, so t
 in that form, are the ceiling; texts that come near the explanation and should not fire are the floor.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -26,6 +27,7 @@ from autointerp.subjects.positions import PositionRule
 
 TEXTS_AT_ONCE = 64
 TEXT, NEAR_MISS, ORIGINAL = "text", "near_miss", "original"
+HALF = re.compile("[\ud800-\udfff]")  # of a character, which JSON may hold and no tokenizer reads
 Written = dict[str, list[str]]  # texts by stratum
 
 
@@ -109,7 +111,8 @@ def read(reply: Reply, role: Generator) -> tuple[Written, str]:
     if reply.failure:
         return {}, reply.failure
     answer = {TEXT: reply.answer["texts"][: role.texts], NEAR_MISS: reply.answer["near_misses"][: role.near_misses]}
-    found = {stratum: [text for text in dict.fromkeys(texts) if text.strip()] for stratum, texts in answer.items()}
+    whole = {stratum: [HALF.sub("\ufffd", text) for text in texts] for stratum, texts in answer.items()}
+    found = {stratum: [text for text in dict.fromkeys(texts) if text.strip()] for stratum, texts in whole.items()}
     return found, "" if found[TEXT] else "the generator wrote no text"
 
 

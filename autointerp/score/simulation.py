@@ -14,7 +14,7 @@ import numpy as np
 from autointerp.llm.protocol import Reply, TokenLogprob
 from autointerp.prompt import neutral
 from autointerp.records import Item
-from autointerp.score.question import Said, Shown, given
+from autointerp.score.question import Said, Shown, dealt, given
 
 TOP_LOGPROBS = 10
 HIGHEST = 10
@@ -23,7 +23,8 @@ LIST = re.compile(r'"activations"\s*:\s*\[([\d\s,]*)\]')
 
 def show(items: Sequence[Item], rng: np.random.Generator) -> list[Shown]:
     """Firing and silent excerpts as lists of tokens."""
-    return [Shown(item, item.fires, {"tokens": [neutral(piece) for piece in item.excerpt.pieces]}) for item in items]
+    shown = [Shown(item, item.fires, {"tokens": [neutral(piece) for piece in item.excerpt.pieces]}) for item in items]
+    return dealt(shown, rng)
 
 
 def entry(schema: dict[str, Any], group: Sequence[Shown]) -> dict[str, Any]:

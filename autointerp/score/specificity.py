@@ -13,7 +13,7 @@ import numpy as np
 from autointerp.prompt import marked
 from autointerp.records import Item
 from autointerp.score.marks import elsewhere, runs
-from autointerp.score.question import Said, Shown, given, unchanged
+from autointerp.score.question import Said, Shown, dealt, given, unchanged
 
 TOP_LOGPROBS = 0
 SILENT_SHARE = 3  # one silent excerpt for so many firing ones
@@ -30,7 +30,7 @@ def show(items: Sequence[Item], rng: np.random.Generator) -> list[Shown]:
         flags = elsewhere(silent[at].excerpt, pattern, rng)
         if flags is not None:
             found.append(Shown(silent[at], False, {"text": marked(silent[at].excerpt.pieces, flags)}))
-    return found
+    return dealt(found, rng)
 
 
 def read(answer: Mapping[str, Any], shown: Shown) -> Said:

@@ -1,0 +1,146 @@
+"""Explanations that should fail are other features' own, and each role gets what it asked for."""
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autointerp.config import LLMScorer
+from autointerp.corpus.text import stable_hash
+from autointerp.evidence.reader import DictionaryEvidence
+from autointerp.job import Job
+from autointerp.records import Explanation
+from autointerp.score.cases import GENERIC, Case, all_cases, nearest_of, taken
+
+
+def job(vectors: Mapping[str, torch.Tensor], seed: int = 0) -> Job:
+    """What cases need of a job: feature vectors by dictionary, and draws."""
+    return cast(
+        Job,
+        SimpleNamespace(
+            dictionaries={name: SimpleNamespace(feature_vectors=rows) for name, rows in vectors.items()},
+            rng=lambda *purpose: np.random.default_rng(stable_hash(seed, *purpose)),
+        ),
+    )
+
+
+def unit(n: int, seed: int = 0) -> torch.Tensor:
+    return torch.nn.functional.normalize(torch.randn(n, 4, generator=torch.Generator().manual_seed(seed)), dim=1)
+
+
+def explained(feature: int, explainer: str = "ann", dictionary: str = "d", text: str | None = None) -> Explanation:
+    text = f"{dictionary} {feature} by {explainer}" if text is None else text
+    return Explanation(dictionary, feature, explainer, text, "", None, "", "")
+
+
+def texts(cases: list[Case], control: str, explainer: str = "ann", dictionary: str = "d") -> dict[int, str]:
+    return {
+        case.feature: case.text
+        for case in cases
+        if (case.control, case.explainer, case.dictionary) == (control, explainer, dictionary)
+    }
+
+
+@given(st.lists(st.integers(0, 30), min_size=2, max_size=20, unique=True), st.integers(0, 2**32))
+def test_shuffled_deals_the_explanations_out_so_that_no_feature_keeps_its_own(features: list[int], seed: int) -> None:
+    cases = all_cases(job({"d": unit(31)}, seed), [explained(feature) for feature in features])
+    own, shuffled = texts(cases, "none"), texts(cases, "shuffled")
+    assert list(own) == list(shuffled) == features
+    assert sorted(own.values()) == sorted(shuffled.values())
+    assert all(own[feature] != shuffled[feature] for feature in features)
+
+
+@given(st.lists(st.integers(0, 30), min_size=2, max_size=12, unique=True), st.integers(0, 1000))
+def test_hard_shuffled_takes_the_nearest_other_feature_that_has_an_explanation(features: list[int], seed: int) -> None:
+    vectors = unit(31, seed)
+    hard = texts(all_cases(job({"d": vectors}), [explained(feature) for feature in features]), "hard_shuffled")
+    for feature in features:
+        closest = max(
+            (float(vectors[feature].double() @ vectors[other].double()), other)
+            for other in features
+            if other != feature
+        )
+        assert hard[feature] == f"d {closest[1]} by ann"
+
+
+def test_an_opposite_direction_is_far() -> None:
+    vectors = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 0.0], [0.6, 0.8]])
+    # cosines of row 0: -1, 0, 0.6; of row 1: -1, 0, -0.6; of row 3: 0.6, -0.6, 0
+    assert nearest_of(job({"d": vectors}), "d", [0, 1, 2, 3])[0] == 3
+    assert nearest_of(job({"d": vectors}), "d", [0, 1, 3]) == [2, 2, 0]  # places among the named, not features
+
+
+def test_generic_is_one_sentence_for_all() -> None:
+    cases = all_cases(job({"d": unit(4)}), [explained(0), explained(3)])
+    assert texts(cases, "generic") == {0: GENERIC, 3: GENERIC}
+
+
+def test_a_single_explanation_has_nothing_to_be_shuffled_with() -> None:
+    cases = all_cases(job({"d": unit(4)}), [explained(2)])
+    assert [(case.control, case.text) for case in cases] == [("none", "d 2 by ann"), ("generic", GENERIC)]
+
+
+def test_without_an_explanation_there_is_no_case_and_nobody_gets_the_empty_one() -> None:
+    cases = all_cases(job({"d": unit(4)}), [explained(0), explained(1, text=""), explained(2)])
+    assert {case.feature for case in cases} == {0, 2}
+    assert all(case.text for case in cases)
+    assert texts(cases, "shuffled") == texts(cases, "hard_shuffled") == {0: "d 2 by ann", 2: "d 0 by ann"}
+
+
+def test_explanations_are_dealt_out_within_their_dictionary_and_explainer() -> None:
+    given = [explained(f, e, d) for d in ("d", "e") for e in ("ann", "bob") for f in range(3)]
+    cases = all_cases(job({"d": unit(3), "e": unit(3, 1)}), given)
+    for case in cases:
+        if case.control in ("shuffled", "hard_shuffled"):
+            assert case.text.startswith(f"{case.dictionary} ") and case.text.endswith(f" by {case.explainer}")
+    # and by draws of their own: 2 derangements of three things each, 16 ways in all
+    drawn = {tuple(texts(cases, "shuffled", e, d).values()) for d in ("d", "e") for e in ("ann", "bob")}
+    assert len(drawn) == 4
+
+
+# what a role takes in
+
+GROUPS = [(d, e) for d in ("d", "e") for e in ("ann", "bob")]
+EVIDENCE = cast(
+    dict[str, DictionaryEvidence], {"d": SimpleNamespace(alive=[4, 1, 3]), "e": SimpleNamespace(alive=[2, 0])}
+)
+CASES = [
+    Case(dictionary, feature, explainer, control, "x")
+    for dictionary, explainer in GROUPS
+    for control in ("none", "shuffled", "hard_shuffled", "generic")
+    for feature in EVIDENCE[dictionary].alive
+]
+
+
+def role(**given: Any) -> LLMScorer:
+    return LLMScorer(kind="llm", provider="scripted", model="m", **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({}, lambda case: True),
+        ({"controls": ()}, lambda case: case.control == "none"),
+        ({"controls": ("generic",)}, lambda case: case.control in ("none", "generic")),
+        ({"dictionaries": ("e",)}, lambda case: case.dictionary == "e"),
+        ({"explainers": ("bob",)}, lambda case: case.explainer == "bob"),
+        # The first of the draw, not the lowest numbers; each dictionary has a draw of its own.
+        ({"features": 1}, lambda case: (case.dictionary, case.feature) in {("d", 4), ("e", 2)}),
+        ({"features": 9}, lambda case: True),
+        (
+            {"features": 2, "dictionaries": ("d",), "explainers": ("ann",), "controls": ("shuffled",)},
+            lambda case: (
+                (case.dictionary, case.explainer) == ("d", "ann")
+                and case.feature in (4, 1)
+                and case.control in ("none", "shuffled")
+            ),
+        ),
+    ],
+)
+def test_a_role_takes_in_what_it_asked_for(given: dict[str, Any], wanted: Any) -> None:
+    assert taken(role(**given), CASES, EVIDENCE) == [case for case in CASES if wanted(case)]
