@@ -211,7 +211,7 @@ class LLMExplainer(LLMRole):
         return self
 
 
-Question = Literal["detection", "fuzzing", "simulation", "specificity"]
+QuestionName = Literal["detection", "fuzzing", "simulation", "specificity"]
 CaseControl = Literal["shuffled", "hard_shuffled", "generic"]
 
 
@@ -230,14 +230,10 @@ class LLMScorer(LLMRole, Judged):
     """A language model that judges explanations."""
 
     kind: Literal["llm"]
-    scores: tuple[Question, ...] = Field(("detection",), min_length=1, description="The questions that it answers.")
-    rubrics: dict[Question, str] = Field({}, description="Rubric ids by score, or paths of .md files.")
+    scores: tuple[QuestionName, ...] = Field(("detection",), min_length=1, description="The questions that it answers.")
+    rubrics: dict[QuestionName, str] = Field({}, description="Rubric ids by score, or paths of .md files.")
     items_per_request: int = Field(5, ge=1, description="Excerpts judged in one request.")
     items: int | None = Field(None, ge=4, description="At most this many excerpts per feature and score; default all.")
-
-    def rubric(self, question: Question) -> str:
-        """The rubric of a question: the shipped one has its name."""
-        return self.rubrics.get(question, question)
 
 
 class Generator(LLMRole, Judged):

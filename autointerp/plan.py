@@ -22,6 +22,7 @@ from autointerp.errors import UserError
 from autointerp.explain import choose
 from autointerp.llm.budget import price_of, worded
 from autointerp.llm.providers import batching, open_provider
+from autointerp.score.judge import rubric_of
 from autointerp.score.specificity import SILENT_SHARE
 
 TOKENS_PER_WORD = 1.4
@@ -74,7 +75,7 @@ def plan(config: RunConfig) -> Plan:
     for name, role in config.explainers.items():
         n = n_dictionaries_of(config, role.dictionaries) * min(role.features or n_features, n_features)
         if isinstance(role, LLMExplainer):
-            shared = words(rubric.load(role.rubric, config.rubrics, "explanation").text)
+            shared = words(rubric.load(role.rubric, config.rubrics, "explain").text)
             each = shared + per_excerpt * (min(role.examples, n_firing) + min(role.n_silent, n_silent))
             drafts = n * role.candidates
             stages.append(asked(config, "explain", name, role, drafts, drafts * each, drafts * EXPLANATION_TOKENS))
@@ -92,7 +93,7 @@ def plan(config: RunConfig) -> Plan:
         cases = n_cases(config, judge)
         if isinstance(judge, Generator):
             # Controls are explanations of other features, for which texts are written anyway.
-            each = words(rubric.load(judge.rubric, config.rubrics).text) + EXPLANATION_TOKENS
+            each = words(rubric.load(judge.rubric, config.rubrics, "generate").text) + EXPLANATION_TOKENS
             written = TEXT_TOKENS * (judge.texts + judge.near_misses)
             stages.append(asked(config, "score", name, judge, cases, cases * each, cases * written))
             continue
@@ -100,7 +101,7 @@ def plan(config: RunConfig) -> Plan:
             judged = min(judge.items or n_items, n_shown(question, config.evidence))
             n = (1 + len(judge.controls)) * cases * ceil(judged / judge.items_per_request)
             items = (1 + len(judge.controls)) * cases * judged
-            shared = words(rubric.load(judge.rubric(question), config.rubrics).text) + EXPLANATION_TOKENS
+            shared = words(rubric_of(judge, question, config).text) + EXPLANATION_TOKENS
             answer = ANSWER_TOKENS + 2 * config.evidence.window * (question == "simulation")
             stages.append(
                 asked(config, "score", name, judge, n, n * shared + items * per_excerpt, items * answer, question)
@@ -127,7 +128,7 @@ def choosing(config: RunConfig, explainer: str, scorer: str, drafts: int, held: 
     what = f"{explainer} chosen by {scorer}"
     if not isinstance(judge, LLMScorer):
         return StagePlan("explain", f"{what}: {judge.model}")
-    shared = words(rubric.load(judge.rubric("detection"), config.rubrics).text) + EXPLANATION_TOKENS
+    shared = words(rubric_of(judge, "detection", config).text) + EXPLANATION_TOKENS
     n = drafts * ceil(held / judge.items_per_request)
     return asked(
         config, "explain", what, judge, n, n * shared + drafts * held * per_excerpt, drafts * held * ANSWER_TOKENS

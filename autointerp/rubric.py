@@ -36,10 +36,10 @@ class Rubric:
         return f"{self.id}.{self.version}@{self.hash[:8]}"
 
 
-def load(name: str, folder: str | None = None, answer: str = "") -> Rubric:
+def load(name: str, folder: str | None = None, like: str = "") -> Rubric:
     """A rubric by id, from `folder` where it has one of that id, or by the path of a .md file.
 
-    `answer` names the field that every answer must have for whoever asks.
+    `like` is the shipped one in whose place it stands: answers to it need the same parts, since these are read.
     """
     path = find(name, folder)
     asked = f"you asked for the rubric {name!r}"
@@ -51,7 +51,7 @@ def load(name: str, folder: str | None = None, answer: str = "") -> Rubric:
         raise UserError(
             asked, f"{path} has no front matter in TOML between +++ lines ({error})", "mend the file"
         ) from None
-    problem = fault(meta, text, answer)
+    problem = fault(meta, text, parts(load(like).schema) if like and path != assets.rubrics() / f"{like}.md" else set())
     if not problem and not name.endswith(".md") and meta["id"] != name:
         problem = f"its id is {meta['id']!r}, which is not the name of the file"
     if problem:
@@ -77,7 +77,15 @@ def find(name: str, folder: str | None) -> Path:
     return path
 
 
-def fault(meta: dict[str, Any], text: str, answer: str) -> str:
+def parts(schema: dict[str, Any]) -> set[str]:
+    """What answers have to hold, entries of their lists among it: answers, answers.id, answers.fits, say."""
+    found = set(schema.get("required", ()))
+    for name, part in schema.get("properties", {}).items():
+        found |= {f"{name}.{inner}" for inner in part.get("items", {}).get("required", ())}
+    return found
+
+
+def fault(meta: dict[str, Any], text: str, needed: set[str]) -> str:
     """What is wrong with a rubric, if anything."""
     for key, kind in KEYS.items():
         if key not in meta:
@@ -94,6 +102,7 @@ def fault(meta: dict[str, Any], text: str, answer: str) -> str:
         validator_for(schema).check_schema(schema)
     except SchemaError as error:
         return f"its schema is no JSON schema at {error.json_path}: {error.message}"
-    if answer and answer not in schema.get("required", ()):
-        return f"its schema does not require {answer!r}, the part of an answer that is read"
+    missing = sorted(needed - parts(schema))
+    if missing:
+        return f"its schema does not require {missing[0]!r}, a part of an answer that is read"
     return "" if text.strip() else "there is no text after the front matter"

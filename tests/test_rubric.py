@@ -34,9 +34,9 @@ def write(folder: Path, content: str, name: str = "mine") -> Path:
     return folder
 
 
-def refused(folder: Path, name: str = "mine", answer: str = "") -> str:
+def refused(folder: Path, name: str = "mine", like: str = "") -> str:
     with pytest.raises(UserError, match=r"^You asked for .*, but .*: .*\.$") as caught:
-        rubric.load(name, str(folder), answer)
+        rubric.load(name, str(folder), like)
     return str(caught.value)
 
 
@@ -103,8 +103,8 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
 
 def test_an_answer_must_have_the_part_that_is_read(tmp_path: Path) -> None:
     folder = write(tmp_path / "own", GOOD)
-    assert rubric.load("mine", str(folder), "explanation").version == 3
-    assert "does not require 'answers', the part of an answer that is read" in refused(folder, answer="answers")
+    assert rubric.load("mine", str(folder), "explain").version == 3
+    assert "does not require 'answers', a part of an answer that is read" in refused(folder, like="detection")
 
 
 def settings(**explainer: Any) -> dict[str, Any]:
@@ -137,3 +137,10 @@ def test_rubrics_of_the_folder_stand_in_the_scores(tmp_path: Path, monkeypatch: 
     scores = autointerp.run(plant.write_config(tmp_path / "own.toml", tree), out=tmp_path / "runs").scores()
     judged = scores[scores["scorer"] == "judge"]
     assert set(judged["rubric"].str.split("@").str[0]) == {"detection.9"}
+
+
+def test_entries_of_a_list_need_their_parts_too(tmp_path: Path) -> None:
+    text = (assets.rubrics() / "detection.md").read_text().replace('"detection"', '"mine"').replace("fits", "suits")
+    folder = write(tmp_path / "own", text)
+    assert "does not require 'answers.fits', a part of an answer that is read" in refused(folder, like="detection")
+    assert rubric.load("mine", str(folder)).id == "mine"

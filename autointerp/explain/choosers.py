@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from autointerp import assets, rubric
+from autointerp import assets
 from autointerp.config import MANNER, EmbeddingScorer, LLMScorer, RunConfig
 from autointerp.corpus.text import stable_hash
 from autointerp.explain.choose import Judged
@@ -26,13 +26,9 @@ def made_of(config: RunConfig, scorer: str) -> list[Any]:
     """All that a choice depends on beside the candidates and the evidence."""
     role = config.scorers[scorer]
     location = assets.locate(role.model) if isinstance(role, EmbeddingScorer) else None
-    asked = question(config, role).hash if isinstance(role, LLMScorer) else ""
+    asked = judging.rubric_of(role, "detection", config).hash if isinstance(role, LLMScorer) else ""
     settings = [role.model_dump(exclude=set(MANNER)), config.score.prevalence, config.seed]
     return [*settings, asked, digest(location) if location else ""]
-
-
-def question(config: RunConfig, role: LLMScorer) -> rubric.Rubric:
-    return rubric.load(role.rubric("detection"), config.rubrics)
 
 
 def author(config: RunConfig, scorer: str, resolved: str) -> Author:
@@ -60,7 +56,7 @@ def by_embedding(role: EmbeddingScorer, cases: Cases) -> list[Judged]:
 
 
 def by_llm(job: Job, client_name: str, role: LLMScorer, cases: Cases) -> list[Judged]:
-    text, size = question(job.config, role), role.items_per_request
+    text, size = judging.rubric_of(role, "detection", job.config), role.items_per_request
     client = job.client(client_name, role)
     asked, owner = [], []
     for at, (sentence, items) in enumerate(cases):

@@ -65,7 +65,7 @@ def inputs(job: Job) -> dict[str, str]:
 
 
 def question(config: RunConfig, role: LLMExplainer) -> rubric.Rubric:
-    return rubric.load(role.rubric, config.rubrics, "explanation")
+    return rubric.load(role.rubric, config.rubrics, "explain")
 
 
 def run(job: Job) -> tuple[list[Path], dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from autointerp import rubric
-from autointerp.config import LLMScorer
+from autointerp.config import LLMScorer, QuestionName, RunConfig
 from autointerp.evidence.reader import DictionaryEvidence
 from autointerp.job import Job
 from autointerp.llm.client import Client
@@ -47,7 +47,8 @@ def verdicts(
     All questions go to the client at once, so that a batch holds them all.
     """
     client = job.client(f"scorer {name}", role)
-    asked = [one for case in cases for one in questions(job, name, role, case, evidence, client.gives_logprobs)]
+    texts = {question: rubric_of(role, question, job.config) for question in role.scores}
+    asked = [one for case in cases for one in questions(job, name, role, case, texts, evidence, client.gives_logprobs)]
     with progress(f"judging with {name}", len(asked)) as advance:
         found = judge(client, asked, lambda: advance(1))
     return [
@@ -61,18 +62,23 @@ def verdicts(
     ], sorted(client.resolved) or [role.model]  # fmt: skip
 
 
+def rubric_of(role: LLMScorer, question: QuestionName, config: RunConfig) -> Rubric:
+    return rubric.load(role.rubrics.get(question, question), config.rubrics, question)
+
+
 def questions(
     job: Job,
     name: str,
     role: LLMScorer,
     case: Case,
+    texts: Mapping[QuestionName, Rubric],
     evidence: Mapping[str, DictionaryEvidence],
     logprobs: bool,
 ) -> list[Asked]:
     """What is asked about a case. Items and their order are the same for an explanation and its controls."""
     found = []
-    for question in role.scores:
-        asks, text = QUESTIONS[question], rubric.load(role.rubric(question), job.config.rubrics)
+    for question, text in texts.items():
+        asks = QUESTIONS[question]
         rng = job.rng("judged", name, question, case.dictionary, case.feature)
         shown = asks.show(evidence[case.dictionary].by_feature[case.feature].items["score"], rng)
         chosen = choose(shown, role.items, rng)

@@ -35,7 +35,7 @@ def verdicts(
     job: Job, name: str, role: Generator, cases: Sequence[Case], evidence: Mapping[str, DictionaryEvidence]
 ) -> tuple[list[Verdict], list[str]]:
     """A verdict for each text written for a case, and the models that wrote. Its value is activation / maximum."""
-    client, asked = job.client(f"generator {name}", role), rubric.load(role.rubric, job.config.rubrics)
+    client, asked = job.client(f"generator {name}", role), rubric.load(role.rubric, job.config.rubrics, "generate")
     explanations = sorted({case.text for case in cases})
     requests = [request(text, role, asked) for text in explanations]
     with progress(f"writing texts with {name}", len(requests)) as advance:
