@@ -17,7 +17,7 @@ from autointerp import assets
 from autointerp.errors import UserError
 
 Grade = Literal["A", "B", "C", "D", "E"]
-Control = Literal["neurons", "pca", "random", "permuted", "shuffled_subject"]
+Control = Literal["neurons", "pca", "random", "density_matched", "permuted", "shuffled_subject"]
 
 
 class Record(BaseModel):
@@ -70,7 +70,8 @@ class DictionaryConfig(Record):
     control: Control | None = Field(
         None,
         description="Instead of a path: the hook's neurons, its principal components or random directions, with the L0 "
-        "of `like`; `like` with its decoder rows permuted; or `like` on the subject with shuffled weights.",
+        "of `like`; random directions, each of which fires as often as the feature of its number; `like` with its "
+        "decoder rows permuted; or `like` on the subject with shuffled weights.",
     )
     like: str | None = Field(None, description="The dictionary that a control is held against.")
 
@@ -175,10 +176,42 @@ class LLMExplainer(LLMRole):
     """A language model that writes explanations."""
 
     rubric: str = Field("explain", description="Rubric id, or the path of a .md file.")
-    examples: int = Field(10, ge=1, description="Firing excerpts shown.")
+    examples: int = Field(
+        10, ge=1, description="Firing excerpts shown: the strongest half, the others from all activation intervals."
+    )
+    silent: int | None = Field(
+        None, ge=0, description="Silent excerpts shown for contrast; default is half as many as examples, at least one."
+    )
+    show_values: bool = Field(False, description="Say beside each mark how active it is, from 0 to 10.")
+    sample: int = Field(
+        0,
+        ge=0,
+        lt=1000,
+        description="An explainer that differs in this alone writes independently, from another draw of excerpts.",
+    )
+    candidates: int = Field(
+        1, ge=1, le=16, description="Explanations written per feature, of which `chosen_by` takes one."
+    )
+    chosen_by: str | None = Field(
+        None, description="The scorer that chooses, on explain documents that are held back from the explainer."
+    )
+
+    @property
+    def n_silent(self) -> int:
+        return max(1, self.examples // 2) if self.silent is None else self.silent
+
+    @model_validator(mode="after")
+    def consistent(self) -> "LLMExplainer":
+        if self.candidates > 1 and self.chosen_by is None:
+            raise ValueError(
+                f"an explainer with candidates = {self.candidates} needs chosen_by, the scorer that takes one of them"
+            )
+        if self.candidates == 1 and self.chosen_by is not None:
+            raise ValueError(f"chosen_by = {self.chosen_by!r} has nothing to choose from: set candidates above 1")
+        return self
 
 
-Question = Literal["detection", "fuzzing", "simulation", "specificity"]
+QuestionName = Literal["detection", "fuzzing", "simulation", "specificity"]
 CaseControl = Literal["shuffled", "hard_shuffled", "generic"]
 
 
@@ -197,8 +230,8 @@ class LLMScorer(LLMRole, Judged):
     """A language model that judges explanations."""
 
     kind: Literal["llm"]
-    scores: tuple[Question, ...] = Field(("detection",), min_length=1, description="The questions that it answers.")
-    rubrics: dict[Question, str] = Field({}, description="Rubric ids by score, or paths of .md files.")
+    scores: tuple[QuestionName, ...] = Field(("detection",), min_length=1, description="The questions that it answers.")
+    rubrics: dict[QuestionName, str] = Field({}, description="Rubric ids by score, or paths of .md files.")
     items_per_request: int = Field(5, ge=1, description="Excerpts judged in one request.")
     items: int | None = Field(None, ge=4, description="At most this many excerpts per feature and score; default all.")
 
@@ -216,8 +249,18 @@ class GivenExplainer(Role):
     """Explanations from a file."""
 
     kind: Literal["given"]
-    path: str = Field(description="CSV with the columns dictionary, feature, explanation.")
-    author: str | None = Field(None, description="Model that wrote them, 'human', or nothing when unknown.")
+    path: str = Field(
+        description="CSV with the columns dictionary, feature, explanation and perhaps author, or an export of "
+        "Neuronpedia: .json, .jsonl, .jsonl.gz, or a folder of them."
+    )
+    author: str | None = Field(
+        None, description="Model that wrote them, or 'human'; default is what the file says, if anything."
+    )
+    only: str | None = Field(None, description="Of a file by several authors, only the explanations by this one.")
+    sources: dict[str, str] = Field(
+        {},
+        description="Dictionary by Neuronpedia source, as 20-gemmascope-res-16k; not needed where there is only one.",
+    )
 
 
 class EmbeddingScorer(Role, Judged):
@@ -302,6 +345,7 @@ class RunConfig(Record):
     score: ScoreConfig = ScoreConfig()
     circularity: CircularityConfig = CircularityConfig()
     budget: BudgetConfig = BudgetConfig()
+    rubrics: str | None = Field(None, description="A folder of your own rubrics, searched before the shipped ones.")
     prices: dict[str, PriceConfig] = Field(
         {}, description="Your own prices by model, as requested or with * and ?; they go before the shipped table."
     )
@@ -362,6 +406,19 @@ class RunConfig(Record):
                             raise ValueError(
                                 f"{kind}.{name}.{field} names {other!r}, which is not one of {sorted(known)}"
                             )
+        for name, writer in self.explainers.items():
+            # A loss on excerpts takes as long as all of scoring: surprisal chooses nothing.
+            choosers = sorted(n for n, judge in self.scorers.items() if not isinstance(judge, SurprisalScorer))
+            if isinstance(writer, LLMExplainer) and writer.chosen_by not in (None, *choosers):
+                raise ValueError(
+                    f"explainers.{name}.chosen_by = {writer.chosen_by!r} is none of the scorers {choosers}"
+                )
+            if isinstance(writer, GivenExplainer):
+                stray = sorted(set(writer.sources.values()) - set(self.dictionaries))
+                if stray:
+                    raise ValueError(
+                        f"explainers.{name}.sources names {stray[0]!r}, which is not one of {sorted(self.dictionaries)}"
+                    )
         for kind, names in (
             ("dictionaries", self.dictionaries),
             ("explainers", self.explainers),

@@ -126,7 +126,16 @@ class Job:
         """A generator that depends on the run's seed and on what it is for, and on nothing else."""
         return np.random.default_rng(stable_hash(self.config.seed, *purpose))
 
-    def close(self) -> None:
+    def finish(self) -> None:
+        """A stage is done and recorded: what got no answer may be asked for anew."""
         for client in self.clients.values():
-            client.close()
-        self._journal.close()
+            client.finish()
+
+    def close(self) -> None:
+        """Let go of providers, and have what was spent where the run lives, however the start has ended."""
+        try:
+            for client in self.clients.values():
+                client.close()
+        finally:
+            self._journal.close()
+            self.directory.publish()

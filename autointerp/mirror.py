@@ -13,7 +13,10 @@ LOCAL_ONLY = ("collect/hidden/", "collect/scratch/")  # caches
 
 
 class Mirror:
-    """A local folder and its remote one. Files are never removed there; the manifest is always the last to go."""
+    """A local folder and its remote one. Files are never removed there; the manifest is always the last to go.
+
+    A file that was changed both here and there since the two agreed is taken from there.
+    """
 
     def __init__(self, url: str, folder: Path) -> None:
         self.url, self.folder = url.rstrip("/"), folder
@@ -26,8 +29,8 @@ class Mirror:
             name = path.removeprefix(root).lstrip("/")
             there = self._fingerprint(fs, path, info)
             target = self.folder / name
-            if name in state and state[name] == [there, *here(target)]:
-                continue
+            if name in state and state[name][0] == there and target.exists():
+                continue  # what a start that was killed has changed here, and not sent, is the newer one
             target.parent.mkdir(parents=True, exist_ok=True)
             fs.get_file(path, str(target))
             state[name] = [there, *here(target)]

@@ -75,7 +75,8 @@ def run(
     """Run a config: every stage, or `only` one. What is already there and still true is not made again.
 
     Raises UserError for a mistake in what was asked, GateFailed where the circularity policy says no,
-    WorkPending where a cap was reached or a provider is down.
+    WorkPending where a cap was reached or a provider is down. However it ends, what is done and spent is kept where
+    the run lives.
     """
     config = source if isinstance(source, RunConfig) else configuration.load(source, overrides)
     job = open_job(config, out)
@@ -137,7 +138,7 @@ def inputs_of(job: Job, stage: Stage) -> dict[str, str]:
 
 def do(job: Job, name: str, stage: Stage) -> None:
     inputs = inputs_of(job, stage)
-    reason = job.directory.stale(name, inputs)
+    reason = job.directory.stale(name, inputs) or unanswered(job, name)
     if reason is None:
         log.info("%-9s nothing to do: same inputs, outputs in place", name)
         return
@@ -145,7 +146,21 @@ def do(job: Job, name: str, stage: Stage) -> None:
     started = time.monotonic()
     outputs, facts = stage.run(job)
     job.directory.record(name, inputs, outputs, facts)
+    job.finish()
     log.info("%-9s done in %.0f s", name, time.monotonic() - started)
+    if n := lost(facts):
+        log.warning("%-9s %d requests got no answer: run again to ask for them once more", name, n)
+
+
+def unanswered(job: Job, name: str) -> str | None:
+    """Why a stage that is done has to run once more: its gaps may be filled now, and the rest costs nothing."""
+    n = lost(job.directory.facts(name))
+    return f"{n} requests got no answer last time" if n else None
+
+
+def lost(facts: dict[str, Any]) -> int:
+    """How many questions of a stage no answer has reached: the provider was down or slow, which may pass."""
+    return sum(usage.get("lost", 0) for usage in facts.get("usage", []))
 
 
 def refuse_circular(config: RunConfig, roles: Roles) -> None:

@@ -6,12 +6,23 @@ from math import ceil
 from autointerp import assets, rubric
 from autointerp.audit.circularity import MEANING
 from autointerp.audit.roles import Roles
-from autointerp.config import EvidenceConfig, Generator, GivenExplainer, Judge, LLMExplainer, LLMRole, RunConfig
+from autointerp.config import (
+    EvidenceConfig,
+    Generator,
+    GivenExplainer,
+    Judge,
+    LLMExplainer,
+    LLMRole,
+    LLMScorer,
+    RunConfig,
+)
 from autointerp.corpus import sources
 from autointerp.dictionaries import hub
 from autointerp.errors import UserError
+from autointerp.explain import choose
 from autointerp.llm.budget import price_of, worded
 from autointerp.llm.providers import batching, open_provider
+from autointerp.score.judge import rubric_of
 from autointerp.score.specificity import SILENT_SHARE
 
 TOKENS_PER_WORD = 1.4
@@ -54,7 +65,8 @@ def plan(config: RunConfig) -> Plan:
         notes.append(f"the subject {config.subject.model} is not a local path: it will be loaded from the hub")
     n_dictionaries, n_features = len(config.dictionaries), config.evidence.features
     per_excerpt = config.evidence.window + TOKENS_PER_EXCERPT_OVERHEAD
-    n_items = config.evidence.bins * config.evidence.per_bin + config.evidence.negatives
+    n_firing, n_silent = config.evidence.bins * config.evidence.per_bin, config.evidence.negatives
+    n_items = n_firing + n_silent
     length = config.corpus.context_length
     stages = [
         StagePlan("collect", f"{config.corpus.contexts:,} contexts of {length} tokens, {n_dictionaries} dictionaries"),
@@ -63,9 +75,13 @@ def plan(config: RunConfig) -> Plan:
     for name, role in config.explainers.items():
         n = n_dictionaries_of(config, role.dictionaries) * min(role.features or n_features, n_features)
         if isinstance(role, LLMExplainer):
-            shared = words(rubric.load(role.rubric).text)
-            each = shared + per_excerpt * (role.examples + max(1, role.examples // 2))
-            stages.append(asked(config, "explain", name, role, n, n * each, n * EXPLANATION_TOKENS))
+            shared = words(rubric.load(role.rubric, config.rubrics, "explain").text)
+            each = shared + per_excerpt * (min(role.examples, n_firing) + min(role.n_silent, n_silent))
+            drafts = n * role.candidates
+            stages.append(asked(config, "explain", name, role, drafts, drafts * each, drafts * EXPLANATION_TOKENS))
+            if role.chosen_by is not None:
+                held = choose.n_held(n_firing) + choose.n_held(n_silent)
+                stages.append(choosing(config, name, role.chosen_by, drafts, held, per_excerpt))
             notes += missing(name, role)
         else:
             stages.append(StagePlan("explain", f"{name}: {role.kind}, {n:,} features"))
@@ -77,7 +93,7 @@ def plan(config: RunConfig) -> Plan:
         cases = n_cases(config, judge)
         if isinstance(judge, Generator):
             # Controls are explanations of other features, for which texts are written anyway.
-            each = words(rubric.load(judge.rubric).text) + EXPLANATION_TOKENS
+            each = words(rubric.load(judge.rubric, config.rubrics, "generate").text) + EXPLANATION_TOKENS
             written = TEXT_TOKENS * (judge.texts + judge.near_misses)
             stages.append(asked(config, "score", name, judge, cases, cases * each, cases * written))
             continue
@@ -85,7 +101,7 @@ def plan(config: RunConfig) -> Plan:
             judged = min(judge.items or n_items, n_shown(question, config.evidence))
             n = (1 + len(judge.controls)) * cases * ceil(judged / judge.items_per_request)
             items = (1 + len(judge.controls)) * cases * judged
-            shared = words(rubric.load(judge.rubrics.get(question, question)).text) + EXPLANATION_TOKENS
+            shared = words(rubric_of(judge, question, config).text) + EXPLANATION_TOKENS
             answer = ANSWER_TOKENS + 2 * config.evidence.window * (question == "simulation")
             stages.append(
                 asked(config, "score", name, judge, n, n * shared + items * per_excerpt, items * answer, question)
@@ -104,6 +120,19 @@ def plan(config: RunConfig) -> Plan:
     if config.circularity.allow:
         notes.append(f"grades worse than {config.circularity.worst} are allowed: {config.circularity.allow}")
     return Plan(stages, arms, notes)
+
+
+def choosing(config: RunConfig, explainer: str, scorer: str, drafts: int, held: int, per_excerpt: int) -> StagePlan:
+    """What a scorer is asked for as the chooser among the candidates of an explainer."""
+    judge = config.scorers[scorer]
+    what = f"{explainer} chosen by {scorer}"
+    if not isinstance(judge, LLMScorer):
+        return StagePlan("explain", f"{what}: {judge.model}")
+    shared = words(rubric_of(judge, "detection", config).text) + EXPLANATION_TOKENS
+    n = drafts * ceil(held / judge.items_per_request)
+    return asked(
+        config, "explain", what, judge, n, n * shared + drafts * held * per_excerpt, drafts * held * ANSWER_TOKENS
+    )
 
 
 def asked(

@@ -10,21 +10,32 @@ from collections.abc import Sequence
 from typing import Any
 
 MARK = ("[[", "]]")
-ESCAPED = re.compile("[\x85\u2028\u2029\ud800-\udfff]")  # line ends to some readers, and halves of characters
+# What JSON leaves as it is and yet some reader takes for the end of a line, an order to write backwards, or no text.
+UNSEEN = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def line(**data: Any) -> str:
-    """JSON on one line, whatever is taken for its end, that can be sent as UTF-8."""
-    return ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(data, ensure_ascii=False))
+    """One line of a question: JSON in which nothing can be taken for the end of the line, whoever reads it.
+
+    There are no spaces between its parts: they would be three tokens of every excerpt.
+    """
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def plain(text: str) -> str:
+    """What a model wrote, as it is kept: one line, without what no table or page can show."""
+    return " ".join(UNPRINTABLE.sub(" ", text).split())
 
 
 def neutral(text: str) -> str:
-    """Text that cannot be taken for our marks: no bracket touches an equal one."""
+    """Text that cannot be taken for our marks: no bracket touches an equal one, a space goes between."""
     return re.sub(r"(?<=\[)(?=\[)|(?<=\])(?=\])", " ", text)
 
 
 def marked(pieces: Sequence[str], flags: Sequence[bool]) -> str:
-    """The pieces as one text with each run of flagged ones in marks."""
+    """The pieces as one text with each run of flagged ones in marks. Spaces may be added at brackets, nothing else."""
     text, inside = "", False
 
     def add(part: str) -> None:

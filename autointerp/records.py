@@ -91,7 +91,10 @@ class Author:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A sentence about a feature. `text` is empty when there is none, and `reason` then says why."""
+    """A sentence about a feature. `text` is empty when there is none, and `reason` then says why.
+
+    `chooser` is the model that took it from among several candidates, None where nobody chose.
+    """
 
     dictionary: str
     feature: int
@@ -101,6 +104,7 @@ class Explanation:
     author: Author | None
     rubric: str
     split_hash: str
+    chooser: Author | None = None
 
 
 @dataclass(frozen=True, slots=True)

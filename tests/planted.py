@@ -292,11 +292,45 @@ def explain_nonsense(request: Request) -> str:
     return "banana"
 
 
+def asked_for(request: Request) -> str:
+    """The field that an answer has beside its id: it tells the question."""
+    assert request.schema is not None
+    (field,) = set(request.schema["properties"]["answers"]["items"]["properties"]) - {"id"}
+    return str(field)
+
+
+def answered(request: Request, answers: list[Any]) -> dict[str, Any]:
+    field = asked_for(request)
+    return {"answers": [{"id": number, field: answer} for number, answer in enumerate(answers)]}
+
+
+def described(request: Request) -> set[str]:
+    return set(description(request).removeprefix("any of: ").split(", "))
+
+
 @recorded
 def judge_knowing(request: Request) -> dict[str, Any]:
-    """Fits exactly where a word of the description stands in the text."""
-    words = set(description(request).removeprefix("any of: ").split(", "))
-    return verdicts([bool(words & set(text.split())) for text in excerpts(request)])
+    """Fits exactly where a word of the description stands in the text, and so on for the other questions."""
+    words, field = described(request), asked_for(request)
+    if field == "activations":
+        shown = [json.loads(line)["tokens"] for line in request.content.split("\n")[1:]]
+        return answered(request, [[10 * (token.strip() in words) for token in tokens] for tokens in shown])
+    if field == "fits":
+        return verdicts([bool(words & set(text.split())) for text in excerpts(request)])
+    held = [{word for run in re.findall(r"\[\[(.*?)\]\]", text) for word in run.split()} for text in excerpts(request)]
+    return answered(request, [marked <= words if field == "right" else 3 * (marked <= words) for marked in held])
+
+
+@recorded
+def write_knowing(request: Request) -> dict[str, Any]:
+    """Texts that hold a word of the description each, and near misses that hold none."""
+    told = json.loads(request.content)
+    words = sorted(set(told["description"].removeprefix("any of: ").split(", ")) & set(VOCABULARY)) or FILLERS[1:]
+    texts = [f"{OPENER} of {words[n % len(words)]} {FILLERS[n]} {FILLERS[-n]}" for n in range(1, told["texts"] + 1)]
+    return {
+        "texts": texts,
+        "near_misses": [f"{OPENER} of {FILLERS[2 + n]} {FILLERS[3 + n]}" for n in range(told["near_misses"])],
+    }
 
 
 @recorded

@@ -195,7 +195,9 @@ def test_a_missing_subject(command: Command, config: Path, tmp_path: Path) -> No
 
 
 def test_a_missing_rubric(command: Command, config: Path) -> None:
-    assert "use one of detection, explain, fuzzing" in sentence(command("check", config, "--set", "scorers.judge.rubrics.detection=intent"))
+    assert "use one of detection, explain, fuzzing" in sentence(
+        command("check", config, "--set", "scorers.judge.rubrics.detection=intent")
+    )
 
 
 @pytest.mark.parametrize(
@@ -503,7 +505,9 @@ def test_check_estimates_a_price_and_names_the_caps(command: Command, config: Pa
     ended = command("check", config, "--set", PRICED, "--set", "budget.usd=2.5", "--set", "budget.tokens=1000000")
     assert ended.code == 0
     rows = re.findall(
-        r"(explain|score) \W+\S+: (?:detection by )?tests.planted:\w+[ │]+([\d,]+)[ │]+([\d,]+)[ │]+([\d,]+)[ │]+(\d+\.\d\d)", ended.out
+        r"(explain|score) \W+\S+: (?:detection by )?tests.planted:\w+"
+        r"[ │]+([\d,]+)[ │]+([\d,]+)[ │]+([\d,]+)[ │]+(\d+\.\d\d)",
+        ended.out,
     )
     assert len(rows) == 2, ended.out
     for _, _, sent, answered, price in rows:

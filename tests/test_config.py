@@ -23,6 +23,8 @@ BASE: dict[str, Any] = {
     "explainers": {"lexical": {"kind": "lexical"}, "file": {"kind": "given", "path": "mine.csv"}},
     "scorers": {"encoder": {"kind": "embedding", "model": "encoder"}},
 }
+MODEL = {"kind": "llm", "provider": "scripted", "model": "m"}
+GIVEN = {"kind": "given", "path": "explanations.jsonl"}
 
 
 def records() -> list[type[BaseModel]]:
@@ -55,8 +57,12 @@ def trees(draw: st.DrawFn) -> dict[str, Any]:
         "model": texts,
     }
     lexical = st.fixed_dictionaries({"kind": st.just("lexical")}, optional=role | {"words": st.integers(1, 9)})
-    llm = st.fixed_dictionaries(model, optional=role | {"base_url": texts, "examples": st.integers(1, 30)})
-    brought = st.fixed_dictionaries({"kind": st.just("given"), "path": texts}, optional={"author": texts})
+    writing = {"examples": st.integers(1, 30), "silent": st.integers(0, 30), "show_values": st.booleans()}
+    llm = st.fixed_dictionaries(model, optional=role | writing | {"base_url": texts, "sample": st.integers(0, 999)})
+    sources = st.dictionaries(texts, st.sampled_from(sorted(dictionaries)), max_size=2)
+    brought = st.fixed_dictionaries(
+        {"kind": st.just("given"), "path": texts}, optional={"author": texts, "only": texts, "sources": sources}
+    )
     explainers = draw(st.dictionaries(names, lexical | llm | brought, min_size=1, max_size=3))
     known = st.lists(st.sampled_from(sorted(explainers)), max_size=2, unique=True)
     encoder = st.fixed_dictionaries({"kind": st.just("embedding"), "model": texts}, optional=role)
@@ -150,6 +156,14 @@ def test_the_last_override_wins(tmp_path: Path) -> None:
         ({"scorers": {"x": {"kind": "lexical"}}}, "scorers.x needs kind = one of 'embedding', 'llm'"),
         ({"scorers": {"llm": {"kind": "llm", "provider": "openai"}}}, "scorers.llm.model is missing"),
         ({"scorers": {"x": {"kind": "embedding", "model": "m", "aggregate": 1}}}, "valid ones are explainers"),
+        ({"explainers": {"x": MODEL | {"candidates": 3}}}, "candidates = 3 needs chosen_by, the scorer that takes one"),
+        ({"explainers": {"x": MODEL | {"chosen_by": "encoder"}}}, "'encoder' has nothing to choose from"),
+        (
+            {"explainers": {"x": MODEL | {"candidates": 3, "chosen_by": "judge"}}},
+            "explainers.x.chosen_by = 'judge' is none of the scorers ['encoder']",
+        ),
+        ({"explainers": {"x": MODEL | {"silent": -1}}}, "explainers.x.silent = -1"),
+        ({"explainers": {"x": GIVEN | {"sources": {"20-res": "7"}}}}, "explainers.x.sources names '7'"),
         ({"name": "../up"}, "name = '../up'"),
         ({"subject": {}}, "subject.model is missing"),
     ],

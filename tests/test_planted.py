@@ -234,8 +234,8 @@ def test_a_feature_that_cannot_be_scored_says_why_in_every_metric(run: Path) -> 
     assert rare["value"].isna().all()
     assert set(rare["unscored_reason"]) == {"too few firing excerpts"}
     means = table(run, "dictionaries").query("metric == 'detection.ap'")
-    assert means["n"].tolist() == [len(plant.SCORABLE)] * 3  # the score and its two controls
-    assert means["unscored"].tolist() == [1, 1, 1]
+    assert means["n"].tolist() == [len(plant.SCORABLE)] * 5  # the score and its four controls
+    assert means["unscored"].tolist() == [1] * 5
 
 
 def test_a_judge_that_ignores_the_explanation_has_no_advantage_over_the_control(play: Play) -> None:
@@ -262,7 +262,7 @@ def test_what_the_judge_left_open_is_what_was_planted(play: Play) -> None:
     scores = table(run, "scores").query("metric == 'detection.ap'")
     for row in scores.itertuples():
         if row.feature != plant.TOO_RARE:
-            judged = "shuffled" if row.control == "shuffled" else "none"  # permuted: the same verdicts again
+            judged = "none" if row.control == "permuted" else row.control  # permuted: the same verdicts again
             assert row.unscored == per_case.get((row.feature, judged), 0)
             assert row.n + row.unscored == len(verdicts.query("feature == @row.feature and control == @judged"))
     real = scores[(scores["control"] == "none") & scores["value"].notna()]
@@ -281,7 +281,7 @@ def test_nonsense_leaves_everything_unscored_and_the_run_says_so(
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 3
-    assert "12 of 12 features are unscored" in capsys.readouterr().err
+    assert "12 of 12 features have no detection.ap" in capsys.readouterr().err
     scores = table(tmp_path / "runs" / "planted", "scores")
     judged = scores[(scores["scorer"] == "judge") & (scores["metric"] == "detection.ap")]
     assert set(judged.query("control == 'none'")["feature"]) == plant.SCORABLE | {plant.TOO_RARE}

@@ -324,7 +324,7 @@ def test_every_difference_is_a_row_of_its_own_and_controls_are_labelled(finished
     assert set(detection["control"]) == {"none", "permuted", "shuffled", "hard_shuffled", "generic"}
     assert set(scores[scores["metric"].str.contains("minus")]["control"]) == {"none"}
     assert set(scores[scores["scorer"] == "judge"]["rubric"].str.replace(r"@[0-9a-f]{8}$", "@", regex=True)) == {
-        "detection.1@"
+        "detection.2@"
     }
     anchored = scores[scores["metric"].str.startswith(("probe", "lexical_floor"))]
     assert set(anchored["circularity"]) == {"A"}

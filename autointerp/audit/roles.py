@@ -2,11 +2,24 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from autointerp.audit.circularity import grade, worse
-from autointerp.config import Generator, GivenExplainer, Grade, LexicalExplainer, LLMRole, RunConfig
+from autointerp.config import (
+    Generator,
+    GivenExplainer,
+    Grade,
+    Judge,
+    LexicalExplainer,
+    LLMExplainer,
+    LLMRole,
+    RunConfig,
+)
+from autointerp.explain import given
 from autointerp.llm.lineage import Lineage, lineage
-from autointerp.records import Explanation, Score
+from autointerp.records import Author, Explanation, Score
+
+Model = tuple[str, str, str]  # (provider, requested, resolved)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,33 +41,35 @@ class Roles:
     ) -> None:
         self.config = config
         self.subject = lineage(config.subject.model)
-        self.explainers: dict[str, list[tuple[str, str, str]]] = {}
+        self.explainers: dict[str, list[Model]] = {}
+        self.choosers: dict[str, list[Model]] = {}  # by explainer
         for name, role in config.explainers.items():
-            authors = {e.author for e in explanations if e.explainer == name and e.author is not None}
-            found = sorted((a.provider, a.requested, a.resolved) for a in authors)
-            if isinstance(role, LLMRole):
-                found = found or [(role.provider, role.model, "")]
-            elif isinstance(role, GivenExplainer) and role.author != "human":
-                found = found or [("given", role.author or "unknown", "")]
-            self.explainers[name] = found
-        self.scorers: dict[str, list[tuple[str, str, str]]] = {}
+            own = [e for e in explanations if e.explainer == name]
+            self.explainers[name] = models(e.author for e in own)
+            self.choosers[name] = models(e.chooser for e in own)
+            if isinstance(role, LLMRole) and not self.explainers[name]:
+                self.explainers[name] = [(role.provider, role.model, "")]
+            if isinstance(role, GivenExplainer) and not any(e.text for e in own):
+                authors = given.authors(role, role.dictionaries or list(config.dictionaries)) - {"human"}
+                self.explainers[name] = [("given", author, "") for author in sorted(authors)]
+            if isinstance(role, LLMExplainer) and role.chosen_by is not None and not own:
+                self.choosers[name] = [asked_for(config.scorers[role.chosen_by])]
+        self.scorers: dict[str, list[Model]] = {}
         for name, judge in config.judges.items():
-            provider = judge.provider if isinstance(judge, LLMRole) else "transformers"
-            models = (resolved or {}).get(name) or [""]
-            self.scorers[name] = [(provider, judge.model, model) for model in models]
+            provider, requested, _ = asked_for(judge)
+            self.scorers[name] = [(provider, requested, model) for model in (resolved or {}).get(name) or [""]]
 
     def arm(self, explainer: str, scorer: str) -> Grade:
         """The grade of what `scorer` says of explanations by `explainer`: the worst where a role had several models."""
+        parts = {
+            "explainer": self.explainers.get(explainer),
+            "chooser": self.choosers.get(explainer),
+            "generator" if scorer in self.config.generators else "scorer": self.scorers.get(scorer),
+        }
+        filled = [[(role, lineage(model[1], model[2])) for model in found] for role, found in parts.items() if found]
         worst: Grade = "A"
-        nobody: list[tuple[str, str, str] | None] = [None]
-        writers = [*self.explainers.get(explainer, [])] or nobody
-        judges = [*self.scorers.get(scorer, [])] or nobody
-        for writer in writers:
-            for judge in judges:
-                kind = "generator" if scorer in self.config.generators else "scorer"
-                models = [("explainer", writer), (kind, judge)]
-                roles = [(role, lineage(model[1], model[2])) for role, model in models if model is not None]
-                worst = worse(worst, grade(self.subject, roles))
+        for roles in product(*filled):
+            worst = worse(worst, grade(self.subject, roles))
         return worst
 
     def grade(self, score: Score) -> Grade:
@@ -77,9 +92,21 @@ class Roles:
             if not self.explainers[name]:
                 kind = "lexical code" if isinstance(role, LexicalExplainer) else "human"
                 rows.append(RoleRow(f"explainer {name}", kind, kind, "", None))
+            for provider, requested, resolved in self.choosers[name]:
+                model = lineage(requested, resolved)
+                rows.append(RoleRow(f"chooser {name}", requested, resolved or model.model, provider, model))
         for name, judge in self.config.judges.items():
             kind = "generator" if isinstance(judge, Generator) else "scorer"
             for provider, requested, resolved in self.scorers[name]:
                 model = lineage(requested, resolved)
                 rows.append(RoleRow(f"{kind} {name}", requested, resolved or model.model, provider, model))
         return rows
+
+
+def models(authors: Iterable[Author | None]) -> list[Model]:
+    """Each model once; code and people are none."""
+    return sorted({(author.provider, author.requested, author.resolved) for author in authors if author is not None})
+
+
+def asked_for(judge: Judge) -> Model:
+    return (judge.provider if isinstance(judge, LLMRole) else "transformers", judge.model, "")

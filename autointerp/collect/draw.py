@@ -21,9 +21,15 @@ class Draw:
     selected_by: str
 
 
+# Controls whose feature i stands for feature i of the original: they are drawn as it is, feature for feature.
+NUMBERED = ("density_matched", "permuted", "shuffled_subject")
+
+
 def order(job: Job, name: str, width: int) -> NDArray[np.int64]:
     """The features that can be evaluated: the first of a seeded permutation of all."""
-    return job.rng("draw", name).permutation(width)[: job.config.collect.tracked]
+    entry = job.config.dictionaries[name]
+    drawn_as = entry.like if entry.control in NUMBERED else name
+    return job.rng("draw", drawn_as).permutation(width)[: job.config.collect.tracked]
 
 
 def tracked(job: Job, name: str, width: int, picked: Iterable[int]) -> NDArray[np.int64]:

@@ -32,7 +32,7 @@ from autointerp.subjects.positions import PositionRule
 
 CALIBRATION_CONTEXTS = 32  # the norm limit is read off so many, whatever the batch size, so that batches cannot move it
 FITTING_CONTEXTS = 64  # controls are fitted on so many
-FITTED = ("neurons", "pca", "random")  # controls that need the hook's output
+FITTED = ("neurons", "pca", "random", "density_matched")  # controls that need the hook's output
 CONTEXTS = pa.schema(
     [
         ("id", pa.int64()),
@@ -248,8 +248,11 @@ def fit_controls(job: Job, first: list[Context], limits: dict[str, float]) -> No
                 f"no position of the first {len(first)} contexts counts at {site}",
                 "check the subject and what positions leaves out",
             )
+        seed = int(job.rng("control", name).integers(2**62))
         if entry.control == "random":
-            fitted = controls.random(like, x, int(job.rng("control", name).integers(2**62)))
+            fitted = controls.random(like, x, seed)
+        elif entry.control == "density_matched":
+            fitted = controls.density_matched(like, x, seed)
         else:
             fitted = (controls.pca if entry.control == "pca" else controls.neurons)(like, x)
         with atomic(job.directory / "collect" / "controls" / f"{name}.safetensors") as temporary:

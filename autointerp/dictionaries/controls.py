@@ -1,9 +1,10 @@
 """Controls: dictionaries that learned nothing, made in the image of one that did. The same pipeline scores them.
 
-    neurons    the hook's own axes, either sign a feature, the k largest kept
-    pca        the principal axes of the hook's output, likewise
-    random     random directions that fire as often
-    permuted   the dictionary with its decoder rows permuted: it fires on the same positions and writes elsewhere
+    neurons           the hook's own axes, either sign a feature, the k largest kept
+    pca               the principal axes of the hook's output, likewise
+    random            random directions, all firing equally often
+    density_matched   random directions, each firing as often as the feature of its number
+    permuted          the dictionary with its decoder rows permuted: it fires on the same positions and writes elsewhere
 
 k and the firing rate are those of the original on the sample that the control is fitted on, so L0 agrees. A number that
 a control reaches as well says nothing about what a dictionary learned (Bricken et al. 2023; Heap et al. 2025).
@@ -53,39 +54,52 @@ def signed_axes(like: Dictionary, x: Tensor, axes: Tensor, what: str) -> Diction
 
 
 def random(like: Dictionary, x: Tensor, seed: int) -> Dictionary:
-    """As many random directions as `like` has, each firing above the quantile of x [n, d] that gives the same L0.
+    """As many random directions as `like` has, all firing equally often on x [n, d], with the same L0.
 
-    A threshold is never below 0, so features that fire at more than about half of the positions are not matched.
+    The firings of all features together are dealt out evenly; where they are fewer than features, some get none.
+    """
+    base, more = divmod(round(l0(like, x) * len(x)), like.width)
+    firings = base + (torch.arange(like.width, device=x.device) < more).long()
+    return directions(like, x, seed, firings, "random directions", "thresholds give the original's L0")
 
-    The decoder has one scale for all, the least-squares one: directions that nobody fitted overlap.
+
+def density_matched(like: Dictionary, x: Tensor, seed: int) -> Dictionary:
+    """A random direction for each feature of `like`, under its number, that fires as often as it does on x [n, d]."""
+    firings = torch.bincount(like.encode_sparse(x)[1], minlength=like.width)
+    return directions(like, x, seed, firings, "random directions", "each fires as often as the feature of its number")
+
+
+def directions(like: Dictionary, x: Tensor, seed: int, firings: Tensor, what: str, sparsity: str) -> Dictionary:
+    """Random directions, direction i with the threshold above which it fires `firings[i]` times on x [n, d].
+
+    A threshold is never below 0, so features that fire at more than about half of the positions are not matched. The
+    decoder has one scale for all, the least-squares one: directions that nobody fitted overlap.
     """
     generator = torch.Generator().manual_seed(seed)
-    directions = torch.randn(like.width, x.shape[1], generator=generator, dtype=torch.float32).to(x)
-    directions /= directions.norm(dim=1, keepdim=True)
+    rows = torch.randn(like.width, x.shape[1], generator=generator, dtype=torch.float32).to(x)
+    rows /= rows.norm(dim=1, keepdim=True)
     mean = x.mean(0)
-    # The firings of all features together are dealt out evenly; where they are fewer than features, some get none.
-    base, more = divmod(round(l0(like, x) * len(x)), like.width)
     size = max(1, CHUNK_BYTES // (4 * len(x)))
     parts = []
     for start in range(0, like.width, size):
-        projected = (x - mean) @ directions[start : start + size].T
-        top = projected.topk(min(base + 1, len(x)), dim=0).values
+        projected = (x - mean) @ rows[start : start + size].T
+        wanted = firings[start : start + size]
+        top = projected.topk(max(1, int(wanted.max())), dim=0).values
         top = torch.cat([torch.full_like(top[:1], torch.inf), top])
-        rank = base + (torch.arange(start, start + top.shape[1], device=x.device) < more).long()
-        parts.append(top.gather(0, rank[None])[0])
+        parts.append(top.gather(0, wanted[None])[0])
     threshold = torch.cat(parts) * (1 - HAIR)
     made = Dictionary(
-        W_enc=directions.T.contiguous(),
-        b_enc=-directions @ mean,
-        W_dec=directions,
+        W_enc=rows.T.contiguous(),
+        b_enc=-rows @ mean,
+        W_dec=rows,
         b_dec=mean,
         activation="jumprelu",
         threshold=threshold.clamp_min(0).float(),
-        convention=convention("random directions", "thresholds give the original's L0", len(x)),
+        convention=convention(what, sparsity, len(x)),
     )
     written = made.decode_sparse(*made.encode_sparse(x), len(x)) - mean
     scale = ((x - mean) * written).sum() / written.square().sum().clamp_min(1e-12)
-    return replace(made, W_dec=directions * scale.clamp_min(1e-6))
+    return replace(made, W_dec=rows * scale.clamp_min(1e-6))
 
 
 def permuted(like: Dictionary, seed: int) -> Dictionary:

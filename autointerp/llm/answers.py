@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, NoReturn
 
 from jsonschema.exceptions import best_match
-from jsonschema.validators import validator_for
+from jsonschema.validators import extend, validator_for
 
 from autointerp.llm.protocol import Reply, Request
 
@@ -42,9 +42,13 @@ def parse(text: str, schema: dict[str, Any]) -> tuple[Any, str]:
 
 @lru_cache(maxsize=64)
 def validator(schema: str) -> Any:
-    """The validator of a schema that is given as JSON: many requests share one."""
+    """The validator of a schema that is given as JSON: many requests share one.
+
+    The lengths of lists bound what is decoded and are not held against an answer: of a list that is too long, what was
+    asked for can still be read.
+    """
     content = json.loads(schema)
-    return validator_for(content)(content)
+    return extend(validator_for(content), dict.fromkeys(("minItems", "maxItems"), lambda *_: iter(())))(content)
 
 
 def reject(constant: str) -> NoReturn:

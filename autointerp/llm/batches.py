@@ -18,7 +18,7 @@ What is promised, wherever the process dies and whoever else works with the same
 
 import time
 from asyncio import sleep
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from json import dumps
@@ -60,8 +60,6 @@ class Batches:
         self._claims = Claims(ledger)
         self._replies: dict[str, Reply] = {}  # fetched by this process
         self._given_up: set[str] = set()
-        self._paid: set[str] = set()
-        self._pending = False
 
     async def complete(self, asked: Mapping[str, Request]) -> dict[str, Reply]:
         """The replies to requests by key. What no batch answers in ROUNDS rounds is a `failure`, which is not stored.
@@ -70,13 +68,11 @@ class Batches:
         the user can mend, both when all that has an answer is in the ledger.
         """
         until = time.monotonic() + self._wait
-        self._pending = True
         while True:
             try:
                 async with self._alone():
                     replies = await self._step(asked)
                 if len(replies) == len(asked):
-                    self._pending = False
                     return replies
                 pending = self._unfinished(asked)
             except WorkPending as error:
@@ -87,21 +83,12 @@ class Batches:
             log.info("  waiting up to %.0f s: %s", remaining, pending.found)
             await sleep(min(POLL, remaining))
 
-    def paid(self, keys: Iterable[str]) -> set[str]:
-        """Those of `keys` whose answers earlier starts of this run have fetched: they count among what it cost."""
-        found = self._claims.paid(self._meter.budget.token, keys)
-        self._paid |= found
-        return found
+    def finish(self) -> None:
+        """Forget what was given up, now that the work is done that it was part of.
 
-    def close(self) -> None:
-        """Forget what was given up and what was paid, unless the work that they are part of is still to finish.
-
-        Otherwise each start that waits for the rest would ask again for what was given up, and none would know what
-        all have paid.
+        Any sooner, and each start that waits for the rest would ask again for what was given up.
         """
-        if not self._pending:
-            self._claims.forget(self._given_up)
-            self._claims.settled(self._meter.budget.token, self._paid)
+        self._claims.forget(self._given_up)
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
@@ -200,7 +187,6 @@ class Batches:
         most = self._claims.answered(batch, key, reply)
         if most is not None:
             self._replies[key] = reply
-            self._paid.add(key)
             self._give_back(batch, most - self._meter.taken(reply, most))
 
     def _let_go(self, batch: Batch, key: str, error: Exception) -> None:

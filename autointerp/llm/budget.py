@@ -83,7 +83,8 @@ class Journal:
 class Budget:
     """What the clients of a run have spent together, and what is reserved for requests in flight.
 
-    With a `journal`, earlier starts count. `token` is the name under which batches remember who reserved them.
+    With a `journal`, earlier starts count. `token` is the name under which batches remember who reserved them, and the
+    ledger who paid. `counted` are the keys of answers that are among some client's costs already.
     """
 
     def __init__(self, caps: BudgetConfig | None = None, journal: Journal | None = None) -> None:
@@ -91,6 +92,7 @@ class Budget:
         self.spent = journal.total if journal else Cost()
         self.reserved = Cost()
         self.token = journal.token if journal else uuid4().hex
+        self.counted: set[str] = set()
         self._journal = journal
 
     def reserve(self, most: Cost) -> bool:

@@ -3,8 +3,7 @@
 A batch begins as an intent: its requests are claimed in one transaction, and a request has one claim at the most, so
 that no two processes submit it. The provider's id is added when the batch is accepted, before it is ever asked after.
 An answer takes the place of its claim in one transaction. What came back without an answer keeps a row that no batch
-holds, with the number of batches it has been through. Who paid is kept until the work is done, so that its costs are
-those of all its starts.
+holds, with the number of batches it has been through.
 """
 
 import json
@@ -37,7 +36,6 @@ TABLES = (
         batches INTEGER NOT NULL DEFAULT 0,
         failure TEXT NOT NULL DEFAULT ''
     )""",
-    "CREATE TABLE IF NOT EXISTS paid (key TEXT PRIMARY KEY, payer TEXT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS claims_of ON claims (token)",
 )
 CLAIM = """
@@ -47,8 +45,8 @@ ON CONFLICT (key) DO UPDATE SET token = excluded.token, usd = excluded.usd, toke
 WHERE claims.token IS NULL
 """
 ANSWER = """
-INSERT INTO replies (key, provider, model, request, reply)
-SELECT key, ?, ?, request, ? FROM claims WHERE key = ? AND token = ? ON CONFLICT DO NOTHING
+INSERT INTO replies (key, provider, model, request, reply, payer)
+SELECT key, ?, ?, request, ?, ? FROM claims WHERE key = ? AND token = ? ON CONFLICT DO NOTHING
 """
 OPEN = """
 SELECT token, provider, model, payer, id, created, COUNT(*) FROM batches JOIN claims USING (token)
@@ -149,12 +147,10 @@ class Claims:
     def answered(self, batch: Batch, key: str, reply: Reply) -> Cost | None:
         """Put a reply in the place of its claim; what was reserved for it. None where the batch has no such claim."""
         with self._ledger.writing(together=True) as database:
-            values = (batch.provider, batch.model, encode(reply.described()), key, batch.token)
+            values = (batch.provider, batch.model, encode(reply.described()), batch.payer, key, batch.token)
             database.execute(ANSWER, values)
             gone = "DELETE FROM claims WHERE key = ? AND token = ? RETURNING usd, tokens"
             rows = database.execute(gone, (key, batch.token)).fetchall()
-            if rows:
-                database.execute("INSERT OR REPLACE INTO paid VALUES (?, ?)", (key, batch.payer))
         return next((Cost(usd, 1, tokens) for usd, tokens in rows), None)
 
     def failed(self, batch: Batch, key: str, why: str) -> Cost | None:
@@ -182,17 +178,6 @@ class Claims:
     def batch(self, name: str) -> Batch | None:
         """The open batch with this id of the provider's, or this token of ours."""
         return next((batch for batch in self.open() if name in (batch.id, batch.token)), None)
-
-    def paid(self, payer: str, keys: Iterable[str]) -> set[str]:
-        """Those of `keys` whose answers came in batches of this payer's and are not settled."""
-        query = "SELECT key FROM paid WHERE payer = ? AND key IN (SELECT value FROM json_each(?))"
-        return {key for (key,) in self._database.execute(query, (payer, json.dumps(list(keys))))}
-
-    def settled(self, payer: str, keys: Iterable[str]) -> None:
-        """The payer has finished the work that `keys` are part of."""
-        with self._ledger.writing() as database:
-            query = "DELETE FROM paid WHERE payer = ? AND key IN (SELECT value FROM json_each(?))"
-            database.execute(query, (payer, json.dumps(list(keys))))
 
     def forget(self, keys: Collection[str]) -> None:
         """Drop what no batch holds of `keys`: they start anew when they are next asked for."""

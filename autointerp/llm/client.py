@@ -79,6 +79,7 @@ class Client:
         self._failed = self._failed_in_a_row = 0
         self._down: WorkPending | None = None
         self._usage = Usage("", provider.name, provider.model)
+        self._lost: set[str] = set()  # keys of the first samples of what has no answer
         self.resolved: set[str] = set()  # what the provider answered as, for every reply so far
         self.pace = Pace(self._concurrency, requests_per_minute, tokens_per_minute)
         self._runner = asyncio.Runner()
@@ -94,7 +95,7 @@ class Client:
     async def _complete(self, address: str, request: Request) -> Reply:
         stored = self._ledger.get(address)
         if stored is not None:
-            return self._count(stored)
+            return self._count(address, request, stored)
         attempts = 0
         try:
             async with asyncio.timeout(self._deadline) as clock:
@@ -109,12 +110,13 @@ class Client:
                 except TransientError as error:
                     reply = await self._insist(attempt, error, clock)
         except TransientError as error:
-            return self._give_up(f"given up at attempt {attempts}: {error}")
+            return self._give_up(request, f"given up at attempt {attempts}: {error}")
         except TimeoutError:
-            return self._give_up(f"no answer within {self._deadline:g} s")
+            return self._give_up(request, f"no answer within {self._deadline:g} s")
         self._failed_in_a_row = 0
-        self._ledger.put(address, self._provider.name, self._provider.model, request, reply)
-        return self._count(reply)
+        name, model = self._provider.name, self._provider.model
+        self._ledger.put(address, name, model, request, reply, self._budget.token)
+        return self._count(address, request, reply)
 
     def complete_all(self, requests: Sequence[Request], done: Callable[[], None] = lambda: None) -> list[Reply]:
         """The replies, in the order of the requests. `done` is called once per request, as they are answered.
@@ -163,16 +165,14 @@ class Client:
 
     async def _in_batches(self, batches: Batches, asked: Mapping[str, Request]) -> dict[str, Reply]:
         stored = {address: self._ledger.get(address) for address in asked}
-        paid = batches.paid(asked)
-        found = {
-            address: replace(reply, cached=address not in paid)
-            for address, reply in stored.items()
-            if reply is not None
-        }
+        found = {address: reply for address, reply in stored.items() if reply is not None}
         missing = {address: request for address, request in asked.items() if address not in found}
         found |= await batches.complete(missing) if missing else {}
-        for reply in found.values():
-            self._count(reply)
+        for address, reply in found.items():
+            if self._ledger.payer(address) is None:
+                self._miss(asked[address], reply)
+            else:
+                self._count(address, asked[address], reply)
         return found
 
     def _refuse_held(self, addresses: Iterable[str]) -> None:
@@ -190,16 +190,20 @@ class Client:
         return getattr(self._provider, "capabilities", ANYTHING).logprobs
 
     def usage(self, role: str) -> Usage:
-        """What this client has answered so far: `requests` in all, of which `cached` came from the ledger.
+        """What this client has answered so far: `requests` in all, of which `cached` cost this run nothing.
 
-        Tokens and seconds (summed over requests, so more than the clock shows) are those of the others.
+        Tokens and seconds (summed over requests, so more than the clock shows) are those of the others, whichever
+        start of the run asked them.
         """
-        return replace(self._usage, role=role)
+        return replace(self._usage, role=role, lost=len(self._lost))
+
+    def finish(self) -> None:
+        """The work that was asked for is done: what had no answer is asked anew when it is next asked for."""
+        if self._batches is not None:
+            self._batches.finish()
 
     def close(self) -> None:
         """Close the provider; the ledger, which others may share, stays open."""
-        if self._batches is not None:
-            self._batches.close()
         self._apart(self._shut)
 
     def __enter__(self) -> Self:
@@ -208,6 +212,8 @@ class Client:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is None:
+            self.finish()
         self.close()
 
     def _key(self, request: Request) -> str:
@@ -273,12 +279,12 @@ class Client:
             return False
         raise self._budget.reached(most)
 
-    def _give_up(self, failure: str) -> Reply:
+    def _give_up(self, request: Request, failure: str) -> Reply:
         """A failed reply; or WorkPending, where one more failure means that the provider is down."""
         self._failed_in_a_row += 1
         if self._failed_in_a_row < self._patience:
             self._failed += 1
-            return self._count(Reply("", "", failure=failure, price_usd=0.0))
+            return self._miss(request, Reply("", "", failure=failure, price_usd=0.0))
         self._down = WorkPending(
             f"you asked {self._provider.name} for {self._provider.model}",
             f"{self._failed_in_a_row} requests in a row failed for good (the last one: {failure})",
@@ -286,13 +292,23 @@ class Client:
         )
         raise self._down
 
-    def _count(self, reply: Reply) -> Reply:
-        usage = self._usage
+    def _miss(self, request: Request, reply: Reply) -> Reply:
+        """Note that no answer has come, which a useful answer to another sample of the question makes good."""
+        self._lost.add(self._key(replace(request, sample=0)))
+        self._usage = replace(self._usage, requests=self._usage.requests + 1)
+        return reply
+
+    def _count(self, address: str, request: Request, reply: Reply) -> Reply:
+        """Put an answer among the costs: once in a run, and only if the run has paid for it, in whichever start."""
+        usage, budget = self._usage, self._budget
         if reply.resolved:
             self.resolved.add(reply.resolved)
-        if reply.cached:
+        if self._lost and not reply.failure:
+            self._lost.discard(self._key(replace(request, sample=0)))
+        if address in budget.counted or self._ledger.payer(address) != budget.token:
             self._usage = replace(usage, requests=usage.requests + 1, cached=usage.cached + 1)
         else:
+            budget.counted.add(address)
             price = None if usage.price_usd is None or reply.price_usd is None else usage.price_usd + reply.price_usd
             self._usage = replace(
                 usage,

@@ -1,7 +1,7 @@
 """Every answer ever paid for, in one SQLite file that runs and processes share.
 
-A row is an answer as JSON under the hash of everything that could change it (`protocol.key`). Prompts and answers
-are in it; keys, headers and addresses are not.
+A row is an answer as JSON under the hash of everything that could change it (`protocol.key`), and which run paid for
+it. Prompts and answers are in it; keys, headers and addresses are not.
 """
 
 import json
@@ -27,10 +27,15 @@ CREATE TABLE IF NOT EXISTS replies (
     model TEXT NOT NULL,
     request TEXT NOT NULL,
     reply TEXT NOT NULL,
-    stored TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
+    stored TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    payer TEXT NOT NULL DEFAULT ''
 )
 """
-INSERT = "INSERT INTO replies (key, provider, model, request, reply) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+# Older ledgers get it when they are opened, and older programs do not mind it: no new format.
+PAYER = "ALTER TABLE replies ADD COLUMN payer TEXT NOT NULL DEFAULT ''"
+INSERT = """
+INSERT INTO replies (key, provider, model, request, reply, payer) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+"""
 HOLDINGS = """
 SELECT provider, model, COUNT(*), SUM(LENGTH(request) + LENGTH(reply)), MIN(stored), MAX(stored)
 FROM replies GROUP BY provider, model ORDER BY provider, model
@@ -87,18 +92,31 @@ class Ledger:
         if version < VERSION:
             self._database.execute(TABLE)
             self._database.execute(f"PRAGMA user_version = {VERSION}")
+        if not self._knows_payers():
+            with self.writing(together=True) as database:
+                if not self._knows_payers():  # another process may have been faster
+                    database.execute(PAYER)
+
+    def _knows_payers(self) -> bool:
+        return any(column[1] == "payer" for column in self._database.execute("PRAGMA table_info(replies)"))
 
     def get(self, key: str) -> Reply | None:
         """The stored reply, marked as cached, or None."""
         row = self._database.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
         return replace(Reply.of(json.loads(row[0])), cached=True) if row else None
 
-    def put(self, key: str, provider: str, model: str, request: Request, reply: Reply) -> None:
+    def payer(self, key: str) -> str | None:
+        """The token of the budget that a stored reply was paid from, empty where nobody said; None without a reply."""
+        row = self._database.execute("SELECT payer FROM replies WHERE key = ?", (key,)).fetchone()
+        return str(row[0]) if row else None
+
+    def put(self, key: str, provider: str, model: str, request: Request, reply: Reply, payer: str = "") -> None:
         """Commit a reply. Where two processes asked the same at once the first answer stays, so later runs agree.
 
-        Raises UserError where the disk will not take it: an answer that cannot be kept should not be paid for.
+        `payer` is the token of the budget that it was paid from. Raises UserError where the disk will not take it: an
+        answer that cannot be kept should not be paid for.
         """
-        row = (key, provider, model, encode(request.described()), encode(reply.described()))
+        row = (key, provider, model, encode(request.described()), encode(reply.described()), payer)
         with self.writing() as database:
             database.execute(INSERT, row)
 

@@ -234,7 +234,11 @@ def input_bytes(request: Request) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one role cost, for costs.csv. The price is None as soon as one reply's is unknown."""
+    """What one role cost, for costs.csv. The price is None as soon as one reply's is unknown.
+
+    `cached` counts, of the `requests`, those whose answers this run has not paid for. `lost` are questions that no
+    answer reached for a reason that may pass, where asking once more did not mend it either.
+    """
 
     role: str
     provider: str
@@ -246,3 +250,4 @@ class Usage:
     price_usd: float | None = 0.0
     seconds: float = 0.0
     cache_read_tokens: int = 0
+    lost: int = 0

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from autointerp.measure.arrays import NAN, RESOLUTION, Floats, Matrix, Vector
-from autointerp.measure.intervals import PERCENTILES, Interval
+from autointerp.measure.intervals import Interval, percentiles, resampled
 
 
 @overload
@@ -44,7 +44,7 @@ def spearman(x: Floats, y: Floats) -> Floats:
 
 
 def correlation_interval(x: Floats, y: Floats, seed: int, resamples: int = 2000) -> Interval:
-    """Spearman correlation of two scores over features [n] with a 95% percentile bootstrap over features.
+    """Spearman correlation of two scores over features [n] with a 95% bootstrap over features.
 
     A feature that is nan on either side is unscored. Bounds are nan for fewer than 4 features (3 in resamples are too
     often equal to say anything) and where a side is constant; resamples in which one is are left out of the bounds.
@@ -55,6 +55,6 @@ def correlation_interval(x: Floats, y: Floats, seed: int, resamples: int = 2000)
     value = float(spearman(x, y))
     if x.size < 4 or np.isnan(value):
         return Interval(value, NAN, NAN, x.size, unscored)
-    drawn = np.random.default_rng(seed).integers(x.size, size=(resamples, x.size))
-    low, high = np.nanpercentile(spearman(x[drawn], y[drawn]), PERCENTILES)
+    found = [spearman(x[drawn], y[drawn]) for drawn in resampled(x.size, seed, resamples)]
+    low, high = np.nanpercentile(np.concatenate(found), percentiles(x.size))
     return Interval(value, float(low), float(high), x.size, unscored)

@@ -1,13 +1,16 @@
 """From feature scores and collection figures to what is said about a dictionary. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from autointerp.measure.correlation import correlation_interval
 from autointerp.measure.intervals import Interval, mean_interval, ratio_interval, rule_of_three
+from autointerp.measure.scores import PRIMARY
 
 COLUMNS = [
     "dictionary",
@@ -24,6 +27,7 @@ COLUMNS = [
     "unscored",
     "circularity",
 ]
+SINGLE_TOKEN_BITS = 1.0
 KEY = ["metric", "control", "explainer", "scorer", "rubric"]
 
 
@@ -90,29 +94,69 @@ def loss_rows(losses: Mapping[str, npt.NDArray[np.float64]] | None, seed: int, r
 
 
 def summarise(
-    scores: pd.DataFrame, figures: Mapping[str, Figures], order: Sequence[str], seed: int, resamples: int
+    scores: pd.DataFrame,
+    figures: Mapping[str, Figures],
+    entropies: Mapping[tuple[str, int], float],
+    order: Sequence[str],
+    seed: int,
+    resamples: int,
 ) -> pd.DataFrame:
     """dictionaries.csv: each metric's mean over features with its bootstrap interval, and how many were left unscored.
 
     A difference is the mean of per-feature differences, so it is paired. The grade is the worst of the features'.
+    `entropies` are those of the tokens that a feature fires on, in bits: see `by_tokens`.
     """
     rows: list[dict[str, object]] = []
     for name in order:
         rows += collected(name, figures[name], seed, resamples)
         own = scores[scores["dictionary"] == name]
-        for values, group in own.groupby(KEY, sort=True):
-            mean = mean_interval(group["value"].to_numpy(dtype=float), seed, resamples)
+        blank = {"dictionary": name, "width": figures[name].width}
+        for table in (own, by_tokens(own, entropies)):
+            for values, group in table.groupby(KEY, sort=True):
+                mean = mean_interval(group["value"].to_numpy(dtype=float), seed, resamples)
+                key = dict(zip(KEY, values, strict=True))
+                rows.append({**blank, **key, **asdict(mean), "circularity": group["circularity"].max()})
+        rows += [{**blank, **row} for row in agreements(own, seed, resamples)]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def by_tokens(scores: pd.DataFrame, entropies: Mapping[tuple[str, int], float]) -> pd.DataFrame:
+    """Primary scores and the lexical floor once more, under `X.single_token` and `X.many_tokens`.
+
+    A feature that fires on one token is easy to explain, and dictionaries of random models are full of such features
+    (Bricken et al. 2023): a mean over both kinds says little. Single-token is an entropy below SINGLE_TOKEN_BITS. Where
+    all features are of one kind there is nothing to divide.
+    """
+    found = scores[scores["metric"].isin([*PRIMARY.values(), "lexical_floor.ap"]) & (scores["control"] == "none")]
+    keys = zip(found["dictionary"], found["feature"], strict=True)
+    single = [entropies.get(key, np.inf) < SINGLE_TOKEN_BITS for key in keys]
+    kind = np.where(single, ".single_token", ".many_tokens")
+    return found.assign(metric=found["metric"] + kind) if len(set(kind)) > 1 else found.iloc[:0]
+
+
+def agreements(scores: pd.DataFrame, seed: int, resamples: int) -> list[dict[str, object]]:
+    """Rank correlation over features between the scores of two explainers, by the same judge: `agreement.X`.
+
+    Two draws of one explainer (`sample`) show how much of a score is the feature's and how much the draw's.
+    """
+    rows: list[dict[str, object]] = []
+    own = scores[scores["metric"].isin(PRIMARY.values()) & (scores["control"] == "none")]
+    for (metric, scorer, rubric), group in own.groupby(["metric", "scorer", "rubric"], sort=True):
+        values = group.pivot_table(index="feature", columns="explainer", values="value", dropna=False)
+        for one, other in combinations(sorted(values.columns), 2):
+            asked = [set(group.loc[group["explainer"] == name, "feature"]) for name in (one, other)]
+            both = values.loc[sorted(set.intersection(*asked))]
+            found = correlation_interval(both[one].to_numpy(), both[other].to_numpy(), seed, resamples)
+            grade = group[group["explainer"].isin([one, other])]["circularity"].max()
             rows.append(
                 {
-                    "dictionary": name,
-                    "width": figures[name].width,
-                    **dict(zip(KEY, values, strict=True)),
-                    "value": mean.value,
-                    "low": mean.low,
-                    "high": mean.high,
-                    "n": mean.n,
-                    "unscored": mean.unscored,
-                    "circularity": group["circularity"].max(),
+                    "metric": f"agreement.{metric}",
+                    "control": "none",
+                    "explainer": f"{one} and {other}",
+                    "scorer": scorer,
+                    "rubric": rubric,
+                    **asdict(found),
+                    "circularity": grade,
                 }
             )
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return rows

@@ -1,15 +1,16 @@
-"""Bounds: what chance may have done to a number. All seeded; percentile bootstraps unless a formula is exact enough.
+"""Bounds: what chance may have done to a number. Bootstraps are seeded.
 
 The unit of every interval over a dictionary is the feature: items of one feature share an explanation and are not
 independent of each other.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtr, stdtrit
 
-from autointerp.measure.arrays import NAN, Bools, Floats, Matrix
+from autointerp.measure.arrays import NAN, Bools, Floats, Ints, Matrix
 
 PERCENTILES = (2.5, 97.5)
 Z = 1.959963984540054  # standard normal quantile of 0.975
@@ -27,28 +28,48 @@ class Interval:
     unscored: int
 
 
+def percentiles(n: int) -> tuple[float, float]:
+    """Which percentiles of a bootstrap over n >= 2 features bound 95%: 2.5 and 97.5, moved outwards where n is small.
+
+    A resample has (n - 1) / n of a sample's variance, and does not know how well its spread is known. The percentile
+    Phi(-t sqrt(n / (n - 1))), with t the 97.5% quantile of Student's t of n - 1 degrees, makes up for both where means
+    are about normal (Hesterberg 2015, "expanded percentile"): 0.1% at n = 5, 0.9% at 10, 1.6% at 20, 2.3% at 100.
+    """
+    tail = 100 * float(ndtr(-np.sqrt(n / (n - 1)) * stdtrit(n - 1, 0.975)))
+    return tail, 100 - tail
+
+
+def resampled(n: int, seed: int, resamples: int) -> Iterator[Ints]:
+    """Places [rows, n] of n features drawn with replacement, `resamples` rows in all, in blocks that fit in memory."""
+    rng = np.random.default_rng(seed)
+    rows = max(1, BLOCK // n)
+    for done in range(0, resamples, rows):
+        yield rng.integers(n, size=(min(rows, resamples - done), n))
+
+
 def mean_interval(values: Floats, seed: int, resamples: int = 2000) -> Interval:
-    """Mean over features [n] with a 95% percentile bootstrap over features; nan values are unscored, not zeros.
+    """Mean over features [n] with a 95% bootstrap over features; nan values are unscored, not zeros.
+
+    Of a[n] - b[n] it is the paired difference, over the features scored on both sides. Items are not drawn again within
+    features: their noise is already in the spread between features, and would be counted twice. What all features
+    share (one judge, one corpus) is in no spread.
 
     No scored feature: value, low and high are nan. One: the bounds are nan, since one value says nothing of spread
-    (0 would say it is certain). With few features a percentile interval is too narrow: of nominal 95% it covers
-    about 84% at n = 5, 90% at 10, 93% at 20 and 94% at 60 for normal values.
+    (0 would say it is certain). The bounds never leave the range of the values, which is too narrow for fewer than 10:
+    for detection scores they cover about 74% at n = 3, 90% at 5, 94% at 10, and 95% from 20 on.
     """
     values = np.asarray(values, float)
     scored = values[~np.isnan(values)]
     n, unscored = scored.size, int(np.isnan(values).sum())
     if n < 2:
         return Interval(float(scored[0]) if n else NAN, NAN, NAN, n, unscored)
-    rng = np.random.default_rng(seed)
-    rows = max(1, BLOCK // n)
-    blocks = [min(rows, resamples - done) for done in range(0, resamples, rows)]
-    means = np.concatenate([scored[rng.integers(n, size=(block, n))].mean(axis=1) for block in blocks])
-    low, high = np.percentile(means, PERCENTILES)
+    means = np.concatenate([scored[drawn].mean(axis=1) for drawn in resampled(n, seed, resamples)])
+    low, high = np.percentile(means, percentiles(n))
     return Interval(float(scored.mean()), float(low), float(high), n, unscored)
 
 
 def ratio_interval(above: Floats, below: Floats, seed: int, resamples: int = 2000) -> Interval:
-    """Sum of `above` over sum of `below`, each [n], with a 95% percentile bootstrap over the n pairs.
+    """Sum of `above` over sum of `below`, each [n], with a 95% bootstrap over the n pairs.
 
     nan where `below` adds to 0 or a value is nan, and then without bounds; nan bounds below n = 2. Resamples in which
     `below` adds to 0 have no ratio and are left out of the bounds.
@@ -58,9 +79,9 @@ def ratio_interval(above: Floats, below: Floats, seed: int, resamples: int = 200
     value = float(above.sum()) / total if total else NAN
     if n < 2 or np.isnan(value):
         return Interval(value, NAN, NAN, n, int(np.isnan(value)))
-    drawn = np.random.default_rng(seed).integers(n, size=(resamples, n))
-    sums = below[drawn].sum(1)
-    low, high = np.percentile(above[drawn].sum(1)[sums != 0] / sums[sums != 0], PERCENTILES)
+    pairs = np.stack([above, below])
+    above, below = np.hstack([pairs[:, drawn].sum(axis=2) for drawn in resampled(n, seed, resamples)])
+    low, high = np.percentile(above[below != 0] / below[below != 0], percentiles(n))
     return Interval(value, float(low), float(high), n, 0)
 
 

@@ -16,7 +16,7 @@ from autointerp.measure.arrays import Bools, Floats, Matrix, Vector
 from autointerp.measure.correlation import pearson
 from autointerp.measure.intervals import PERCENTILES, item_interval, wilson
 from autointerp.measure.ranking import auroc, average_precision, balanced_accuracy, f1
-from autointerp.measure.weights import at_prevalence
+from autointerp.measure.weights import at_prevalence, weighted_mean
 from autointerp.records import UNSCORED, Score, Verdict, is_scored
 
 ITEM_RESAMPLES = 200
@@ -209,29 +209,27 @@ def rated(items: Sequence[Verdict], blank: Score, setting: Setting) -> list[Scor
         density = np.array([v.weight for v in firing])
         mass = density * np.array([v.activation for v in firing])
         for metric, weight in zip(names, (even, density, mass), strict=True):
-            point, low, high = weighted_mean(value, weight, strata, setting.seed)
+            point, low, high = stratified_mean(value, weight, strata, setting.seed)
             found.append(replace(blank, metric=metric, value=point, low=low, high=high, n=len(firing)))
     else:
         found += [replace(blank, metric=metric, reason=why(items)) for metric in names]
     if silent:
-        point, low, high = weighted_mean(np.array(silent), np.ones(len(silent)), [""] * len(silent), setting.seed)
+        point, low, high = stratified_mean(np.array(silent), np.ones(len(silent)), [""] * len(silent), setting.seed)
         found.append(replace(blank, metric="specificity.silent", value=point, low=low, high=high, n=len(silent)))
     return found
 
 
-def weighted_mean(value: Floats, weight: Floats, strata: Sequence[str], seed: int) -> tuple[float, float, float]:
-    """Mean of values [n] with its 95% bootstrap over items within strata; no bounds with fewer than 2 items."""
-    point = float(value @ weight / weight.sum())
+def stratified_mean(value: Floats, weight: Floats, strata: Sequence[str], seed: int) -> tuple[float, float, float]:
+    """Weighted mean of values [n] with its 95% bootstrap over items within strata; no bounds below 2 items."""
+    point = float(weighted_mean(value, weight))
     if len(value) < 2:
         return point, UNSCORED, UNSCORED
     rng = np.random.default_rng(seed)
-    label = np.array(strata)
-    chosen = np.empty((ITEM_RESAMPLES, len(value)), dtype=int)
+    label, times = np.array(strata), np.zeros((ITEM_RESAMPLES, len(value)))
     for stratum in sorted(set(strata)):
         members = np.flatnonzero(label == stratum)
-        chosen[:, members] = rng.choice(members, (ITEM_RESAMPLES, len(members)))
-    means = (value[chosen] * weight[chosen]).sum(1) / weight[chosen].sum(1)
-    low, high = np.percentile(means, PERCENTILES)
+        times[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), ITEM_RESAMPLES)
+    low, high = np.percentile(weighted_mean(value, times * weight), PERCENTILES)
     return point, float(low), float(high)
 
 

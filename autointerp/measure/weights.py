@@ -36,7 +36,7 @@ def weighted_mean(values: Floats, weight: Vector) -> float: ...
 @overload
 def weighted_mean(values: Floats, weight: Matrix) -> Floats: ...
 def weighted_mean(values: Floats, weight: Floats) -> float | Floats:
-    """sum w x / sum w: values [n], weight [n] -> float, or weight [B, n] -> [B]. nan without weight, or with a nan value."""
+    """sum w x / sum w: values [n], weight [n] -> float, or [B, n] -> [B]. nan without weight or with a nan value."""
     weight = np.asarray(weight, float)
     total = weight.sum(axis=-1)
     with np.errstate(invalid="ignore"):

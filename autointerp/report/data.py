@@ -197,6 +197,16 @@ class Report:
         )
 
     @cached_property
+    def pairs(self) -> tuple[Arm, ...]:
+        """Two explainers and the judge of both, where the run compares them."""
+        found = {
+            (explainer, scorer): (estimate.grade, estimate.asked)
+            for (_, metric, _, explainer, scorer), estimate in self.estimates.items()
+            if metric.startswith("agreement.")
+        }
+        return tuple(Arm(explainer, scorer, *rest) for (explainer, scorer), rest in found.items())
+
+    @cached_property
     def headline(self) -> Arm | None:
         """The arm that the first sentence speaks of: the best grade, then the most features, then the first named."""
         scored = [arm for arm in self.arms if self.has("detection.ap", arm)] or list(self.arms)

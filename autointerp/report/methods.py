@@ -23,13 +23,48 @@ DEFINITIONS = {
     "detection.ap_corpus": "The same verdicts weighted to the rate at which the feature fires in the corpus.",
     "detection.auroc": "Chance that a firing excerpt is ranked above a silent one: 0.5 knows nothing. "
     "Blind to how rare firing is.",
-    "fuzzing.ap": "Average precision of verdicts about marked tokens, weighted to {prevalence} positives.",
-    "simulation.pearson": "Correlation of the simulated with the true activations.",
-    "specificity.mean": "Mean rating, 0 to 3, of how well excerpts fit the explanation, over activation intervals.",
+    "detection.f1": "F1 of the judge's yes or no, weighted to {prevalence} positives. A judge that says yes to all "
+    "reaches the control always_all.",
+    "detection.f1_corpus": "The same, weighted to the rate at which the feature fires in the corpus.",
+    "detection.balanced_accuracy": "Mean of the shares of firing and of silent excerpts that were judged rightly: 0.5 "
+    "knows nothing. Blind to how rare firing is.",
+    "fuzzing.ap": "Average precision of verdicts about marks in firing excerpts: right where they stand on the firing "
+    "tokens, wrong where as many runs of the same lengths stand on silent ones. Weighted to {prevalence} right ones.",
+    "fuzzing.f1": "F1 of the same verdicts, weighted to {prevalence} right ones.",
+    "fuzzing.auroc": "Chance that right marks are ranked above wrong ones: 0.5 knows nothing.",
+    "fuzzing.balanced_accuracy": "Mean of the shares of right and of wrong marks that were judged rightly.",
+    "simulation.pearson": "Correlation of predicted with true activations over the tokens of all excerpts in one "
+    "sequence, firing excerpts weighing {prevalence}. A constant prediction counts as 0.",
+    "simulation.pearson_corpus": "The same, firing excerpts weighing what they do in the corpus.",
+    "specificity.mean": "Mean rating, 0 to 3, of how well the explanation fits where the feature fires, all activation "
+    "intervals weighing alike: how clean is the feature over its range?",
+    "specificity.density_weighted": "The same ratings weighted to how often the feature fires in each interval: how "
+    "clean is a typical firing?",
+    "specificity.mass_weighted": "The same ratings weighted by activation, too: how clean is a typical unit of it?",
+    "specificity.silent": "Mean rating of silent excerpts with marks put on them, mixed in unannounced: what the judge "
+    "gives anyway.",
+    "surprisal.ap": "Average precision of the fall of a language model's loss on an excerpt once it has read the "
+    "explanation instead of a sentence that says nothing, weighted to {prevalence} positives.",
+    "surprisal.ap_corpus": "The same, weighted to the rate at which the feature fires in the corpus.",
+    "surprisal.auroc": "Chance that the loss falls more on a firing excerpt than on a silent one.",
     "sensitivity.retrieval": "Of the {retrieved} held-out excerpts most like the explanation, one per document, the "
     "share on which the feature fires. To be read beside the base rate.",
+    "sensitivity.retrieval_strong": "The share of them on which it fires with at least a tenth of its maximum.",
     "sensitivity.retrieval_base": "Share of the excerpts in the retrieval pool on which the feature fires anyway.",
-    "sensitivity.generated": "Share of texts written for the explanation on which the feature fires.",
+    "sensitivity.generated": "Share of the texts that a model wrote for the explanation on which the feature fires.",
+    "sensitivity.generated_strong": "The share of them on which it fires with at least a tenth of its maximum.",
+    "sensitivity.near_miss": "Share of the texts written to come near the explanation, and not to fit it, on which the "
+    "feature fires all the same.",
+    "sensitivity.near_miss_strong": "The share of them on which it fires with at least a tenth of its maximum.",
+    "sensitivity.original": "Share of the feature's own firing excerpts on which it fires when each stands alone, as "
+    "the written texts do.",
+    "sensitivity.original_strong": "The share of them on which it fires with at least a tenth of its maximum.",
+    "sensitivity.normalised": "The rate on written texts as a multiple of that on its own excerpts.",
+    "sensitivity.normalised_strong": "The same, with at least a tenth of its maximum.",
+    "probe_logistic.ap": "Average precision of a logistic regression on the activations, fitted on the explain "
+    "documents, at {prevalence} positives.",
+    "probe_logistic.ap_corpus": "The same regression, weighted to the rate at which the feature fires in the corpus.",
+    "probe_logistic.auroc": "The same regression: the chance that a firing excerpt is ranked above a silent one.",
     "lexical_floor.ap": "Average precision of a token lookup (its mean activation on the explain documents), at "
     "{prevalence} positives: what words alone predict, without an explanation.",
     "lexical_floor.ap_corpus": "The same lookup, weighted to the rate at which the feature fires in the corpus.",
@@ -71,12 +106,32 @@ def chance(report: Report) -> str:
     return f"about {decimal(report.permuted)} with this many excerpts (a constant one {constant})"
 
 
+CONTROLS = {
+    "shuffled": "its shuffled control",
+    "hard_shuffled": "its hard-shuffled control",
+    "generic": "its generic control",
+}
+KINDS = {
+    "single_token": "features that fire on one token (less than a bit of entropy)",
+    "many_tokens": "features that fire on many tokens",
+}
+
+
 def derived(metric: str) -> str:
+    """What a number that is made of others means, by how its name is made."""
     base, separator, other = metric.partition(".minus_")
-    if not separator:
-        return "No definition is recorded for this metric."
-    against = "its shuffled control" if other == "shuffled" else f"the {other.replace('_', ' ')}"
-    return f"{base} minus {against}, feature by feature, then averaged."
+    if separator:
+        against = CONTROLS.get(other, f"the {other.replace('_', ' ')}")
+        return f"{base} minus {against}, feature by feature, then averaged."
+    base, _, kind = metric.rpartition(".")
+    if kind in KINDS:
+        return f"{base} of {KINDS[kind]} alone."
+    if metric.startswith("agreement."):
+        return (
+            f"Rank correlation over features between two explainers' {metric.removeprefix('agreement.')}: 1 where they "
+            "rank the features alike, 0 where they do not agree at all."
+        )
+    return "No definition is recorded for this metric."
 
 
 def sight(report: Report) -> tuple[str, ...]:
@@ -103,7 +158,7 @@ def score_documents(report: Report) -> tuple[str, ...]:
             "Judged excerpts come from the score documents; the activation intervals they are drawn from are parts of "
             "the feature's maximum over both halves."
         )
-    names = {"lexical_floor": "token lookup", "probe": "probe"}
+    names = {"lexical_floor": "token lookup", "probe": "probe", "probe_logistic": "logistic probe"}
     metrics = {metric.partition(".")[0] for metric, _ in report.metrics}
     fitted = [name for prefix, name in names.items() if prefix in metrics]
     if fitted:
@@ -142,6 +197,13 @@ def limits(report: Report) -> tuple[Sentence, ...]:
         found.append(
             "Shuffled: the same judge reads the same excerpts with another feature's explanation of that dictionary."
         )
+    if "hard_shuffled" in texts(report.dictionaries, "control"):
+        found.append(
+            "Hard-shuffled: the explanation of the feature whose decoder direction is nearest, among those explained. "
+            "Generic: one sentence that fits any text, for every feature."
+        )
+    if "always_all" in texts(report.dictionaries, "control"):
+        found.append("always_all and always_none are what a judge reaches that says yes, or no, to everything.")
     if "permuted" in texts(report.dictionaries, "control"):
         found.append(
             "Permuted: the same verdicts dealt out at random over the same excerpts, which is what a judge that knows "

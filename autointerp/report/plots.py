@@ -13,8 +13,9 @@ LEFT, RIGHT, TOP, BOTTOM = 36.0, 252.0, 12.0, 122.0
 
 def domain(metric: str) -> tuple[float, float]:
     """The axis of a metric: the whole range it can take, so that no difference is made to look large."""
-    signed_metric = ".minus_" in metric or metric.endswith(".pearson")
-    return (-1.0, 1.0) if signed_metric else (0.0, 1.0)
+    top = 3.0 if metric.startswith("specificity.") else 2.0 if metric.startswith("sensitivity.normalised") else 1.0
+    signed_metric = ".minus_" in metric or metric.startswith(("simulation.", "agreement."))
+    return (-top, top) if signed_metric else (0.0, top)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,11 @@ def gather(job: Job) -> Report:
     evidence = {name: DictionaryEvidence(job.directory / "evidence", name, split_hash) for name in cfg.dictionaries}
     explanations = explain.read(job.directory / "explanations.parquet")
     scores = pd.read_parquet(job.directory / "scores.parquet").rename(columns={"reason": "unscored_reason"})[SCORES]
+    entropies = {
+        (name, int(feature)): float(entropy)
+        for name, side in evidence.items()
+        for feature, entropy in zip(side.features["feature"], side.features["token_entropy"], strict=True)
+    }
     figures, conventions = {}, {}
     for name in cfg.dictionaries:
         figures[name], conventions[name] = load_figures(job, name)
@@ -102,7 +107,7 @@ def gather(job: Job) -> Report:
         n_features = len(own.drop_duplicates(["dictionary", "feature"]))
         if n_features:
             arms.append(Arm(explainer, scorer, grade, n_features))
-    dictionaries = measure.summarise(scores, figures, order, cfg.seed, cfg.score.resamples)
+    dictionaries = measure.summarise(scores, figures, entropies, order, cfg.seed, cfg.score.resamples)
     usage = [u for stage in ("explain", "score") for u in records[stage].facts.get("usage", [])]
     return Report(
         name=cfg.name,

@@ -1,16 +1,18 @@
 """The rows of the page's tables: which number stands where, with its control and its grade."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from autointerp.llm.lineage import normal_form
+from autointerp.measure.scores import PRIMARY as PRIMARY_OF
 from autointerp.report.data import GRADES, Arm, Estimate, Report, flags, numbers, texts
 from autointerp.report.plots import Strip, strip
 from autointerp.report.wording import count, decimal, masks, model_name, money
 
-PRIMARY = "detection.ap"
+PRIMARY = PRIMARY_OF["detection"]
 GAIN = "detection.ap.minus_shuffled"
 COUNTED = ("requests", "cached", "input_tokens", "output_tokens", "count")
 OWN_COLUMN = ("explained_variance", "l0")  # they stand in the main table; bounds on dead features stand in its note
@@ -44,7 +46,8 @@ def chains(report: Report) -> tuple[Chain, ...]:
         explainer = link(
             "explainer", f"explainer {arm.explainer}", arm.explainer, roles.get(f"explainer {arm.explainer}")
         )
-        scorer = link("scorer", f"scorer {arm.scorer}", arm.scorer, roles.get(f"scorer {arm.scorer}"))
+        kind = "generator" if f"generator {arm.scorer}" in roles else "scorer"
+        scorer = link(kind, f"{kind} {arm.scorer}", arm.scorer, roles.get(f"{kind} {arm.scorer}"))
         reason = (report.settings.allow or "") if arm.grade > report.settings.worst else ""
         found.append(Chain(merged((subject, explainer, scorer)), arm, reason))
     return tuple(found)
@@ -132,37 +135,68 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A table of dictionaries (and arms) by metrics."""
+    """A table of dictionaries (and arms) by metrics of one question."""
 
+    title: str
     metrics: tuple[str, ...]
     rows: tuple[tuple[str, Arm | None, tuple[Cell, ...]], ...]
 
+    @property
+    def armed(self) -> bool:
+        return any(arm for _, arm, _ in self.rows)
 
-def anchor_table(report: Report) -> Grid:
+
+QUESTIONS = {
+    "loss": "What the reconstruction costs the subject",
+    "lexical_floor": "What a token lookup predicts",
+    "probe": "What a difference-of-means probe on the activations predicts",
+    "probe_logistic": "What a logistic probe on the activations predicts",
+    "detection": "Detection: which excerpts does the explanation fit?",
+    "fuzzing": "Fuzzing: are the marked tokens the ones it means?",
+    "simulation": "Simulation: how strongly does each token fire?",
+    "specificity": "Specificity, 0 to 3: is what it says where the feature fires?",
+    "sensitivity": "Sensitivity: does the feature fire where it says?",
+    "surprisal": "Surprisal: does it help to predict the excerpts?",
+    "agreement": "Agreement: do two explainers rank the features alike?",
+}
+
+
+def anchor_tables(report: Report) -> tuple[Grid, ...]:
     """Numbers in which no model took part, beside the ones of the main table."""
     known = ("dead_share", "dead_bound_documents", "dead_bound_tokens", *OWN_COLUMN)
-    metrics = tuple(metric for metric, armed in report.metrics if not armed and metric not in known)
-    return Grid(
-        metrics, tuple((name, None, row(report, name, metrics, None)) for name in report.everyone) if metrics else ()
-    )
+    metrics = [metric for metric, armed in report.metrics if not armed and metric not in known]
+    return grids(report, metrics, [None])
 
 
-def other_table(report: Report) -> Grid:
-    """All that an arm says beside its primary score and the gain over shuffled."""
-    metrics = tuple(
-        metric
-        for metric, armed in report.metrics
-        if armed and metric != PRIMARY and not metric.endswith(".minus_shuffled")
-    )
-    rows = [
-        (name, arm, row(report, name, metrics, arm))
-        for name in report.everyone
-        for arm in sorted(report.arms, key=lambda arm: arm.grade)
-    ]
-    return Grid(metrics, tuple(item for item in rows if any(cell.estimate for cell in item[2])) if metrics else ())
+def other_tables(report: Report) -> tuple[Grid, ...]:
+    """All that an arm says beside its detection and the gain of that over shuffled; controls stand in the cells."""
+    metrics = [metric for metric, armed in report.metrics if armed and metric not in (PRIMARY, GAIN)]
+    shown = [metric for metric in metrics if metric.partition(".minus_")[0] in (*PRIMARY_OF.values(), metric)]
+    arms = sorted(report.arms, key=lambda arm: arm.grade)
+    return grids(report, shown, [*arms, *report.pairs])
+
+
+def grids(report: Report, metrics: Sequence[str], arms: Sequence[Arm | None]) -> tuple[Grid, ...]:
+    """A table for each question that has numbers, in the order of QUESTIONS."""
+    by_question: dict[str, list[str]] = {question: [] for question in QUESTIONS}
+    for metric in metrics:
+        by_question.setdefault(question_of(metric), []).append(metric)
+    found = []
+    for question, columns in by_question.items():
+        rows = [(name, arm, row(report, name, tuple(columns), arm)) for name in report.everyone for arm in arms]
+        kept = tuple(item for item in rows if any(cell.estimate for cell in item[2]))
+        if columns and kept:
+            found.append(Grid(QUESTIONS.get(question, question.replace("_", " ")), tuple(columns), kept))
+    return tuple(found)
+
+
+def question_of(metric: str) -> str:
+    question = metric.partition(".")[0]
+    return "loss" if question in ("loss_recovered", "loss_rise") else question
 
 
 def row(report: Report, name: str, metrics: tuple[str, ...], arm: Arm | None) -> tuple[Cell, ...]:
+    """The cells of one dictionary and arm; what belongs to no arm is left to the rows without one."""
     controls = sorted({control for _, _, control, _, _ in report.estimates if control != "none"})
     found = []
     for metric in metrics:

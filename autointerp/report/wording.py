@@ -75,25 +75,49 @@ def model_name(identifier: str) -> str:
     return identifier.rstrip("/").rsplit("/", 1)[-1] or identifier
 
 
-LABELS = {
-    "detection.ap": "detection, average precision",
-    "detection.ap_corpus": "detection at the corpus rate",
-    "detection.auroc": "detection, AUROC",
-    "detection.ap.minus_shuffled": "detection over shuffled",
-    "detection.ap.minus_lexical_floor": "detection over the lexical floor",
-    "sensitivity.retrieval": "retrieval sensitivity",
-    "sensitivity.retrieval_base": "base rate of firing",
-    "sensitivity.retrieval_strong": "retrieval, ≥ 10% of maximum",
-    "loss_rise": "loss rise, nats a token",
-    "lexical_floor.ap_corpus": "floor at the corpus rate",
-    "lexical_floor.auroc": "floor, AUROC",
-    "probe.ap_corpus": "probe at the corpus rate",
-    "probe.auroc": "probe, AUROC",
-    "lexical_floor.ap": "lexical floor: token lookup",
-    "probe.ap": "probe on the activations",
+QUESTIONS = {
+    "lexical_floor": "floor",
+    "probe_logistic": "logistic probe",
+    "sensitivity": "",
 }
+NUMBERS = {
+    "ap": "average precision",
+    "ap_corpus": "average precision at the corpus rate",
+    "f1": "F1",
+    "f1_corpus": "F1 at the corpus rate",
+    "auroc": "AUROC",
+    "balanced_accuracy": "balanced accuracy",
+    "pearson": "correlation",
+    "pearson_corpus": "correlation at the corpus rate",
+    "retrieval": "retrieval",
+    "retrieval_base": "base rate of firing",
+    "retrieval_strong": "retrieval, ≥ 10% of maximum",
+    "generated": "texts written for it",
+    "generated_strong": "texts written for it, ≥ 10% of maximum",
+    "near_miss": "near misses",
+    "near_miss_strong": "near misses, ≥ 10% of maximum",
+    "original": "its own excerpts, alone",
+    "original_strong": "its own excerpts, alone, ≥ 10% of maximum",
+    "normalised": "written over own",
+    "normalised_strong": "written over own, ≥ 10% of maximum",
+    "mean": "even over intervals",
+    "density_weighted": "a typical firing",
+    "mass_weighted": "a typical unit of activation",
+    "silent": "on silent excerpts",
+}
+SUFFIXES = {"single_token": "single-token features", "many_tokens": "other features"}
+LABELS = {"loss_rise": "loss rise, nats a token", "sensitivity.retrieval": "retrieval sensitivity"}
 
 
 def label(metric: str) -> str:
     """A metric in words, for the head of a column; its name in the CSV files stands below."""
-    return LABELS.get(metric, metric.replace(".minus_", " over ").replace(".", ", ").replace("_", " "))
+    metric, _, control = metric.partition(".minus_")
+    if metric.startswith("agreement."):
+        return f"agreement on {label(metric.removeprefix('agreement.'))}"
+    question, _, number = metric.partition(".")
+    number, _, suffix = number.partition(".")
+    words = [QUESTIONS.get(question, question.replace("_", " ")), NUMBERS.get(number, number.replace("_", " "))]
+    said = LABELS.get(f"{question}.{number}".strip("."), ", ".join(word for word in words if word))
+    if suffix:
+        said += f", {SUFFIXES.get(suffix, suffix)}"
+    return f"{said} over {control.replace('_', ' ')}" if control else said

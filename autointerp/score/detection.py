@@ -1,21 +1,21 @@
 """Which excerpts does the explanation fit? (Paulo et al. 2024)"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from autointerp.prompt import neutral
-from autointerp.records import Evidence
-from autointerp.score.question import Said, Shown, dealt, given
+from autointerp.records import Item
+from autointerp.score.question import Said, Shown, dealt, given, unchanged
 
 TOP_LOGPROBS = 0
-answers = given
+entry, answers = unchanged, given
 
 
-def show(known: Evidence, rng: np.random.Generator) -> list[Shown]:
+def show(items: Sequence[Item], rng: np.random.Generator) -> list[Shown]:
     """Firing and silent excerpts, without marks."""
-    return dealt([Shown(item, item.fires, {"text": neutral(item.excerpt.text)}) for item in known.items["score"]], rng)
+    return dealt([Shown(item, item.fires, {"text": neutral(item.excerpt.text)}) for item in items], rng)
 
 
 def read(answer: Mapping[str, Any], shown: Shown) -> Said:

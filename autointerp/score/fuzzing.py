@@ -5,24 +5,24 @@ lengths on tokens where the feature is silent. So neither the text nor the numbe
 from wrong, and an excerpt in which the marks cannot be moved is not used at all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from autointerp.prompt import marked
-from autointerp.records import Evidence
+from autointerp.records import Item
 from autointerp.score.marks import elsewhere, runs
-from autointerp.score.question import Said, Shown, given
+from autointerp.score.question import Said, Shown, given, unchanged
 
 TOP_LOGPROBS = 0
-answers = given
+entry, answers = unchanged, given
 
 
-def show(known: Evidence, rng: np.random.Generator) -> list[Shown]:
+def show(items: Sequence[Item], rng: np.random.Generator) -> list[Shown]:
     """Firing excerpts with right or wrong marks."""
     found = []
-    for item in known.items["score"]:
+    for item in items:
         if not item.fires:
             continue
         excerpt = item.excerpt

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from autointerp import rubric
-from autointerp.config import LLMScorer
+from autointerp.config import LLMScorer, QuestionName, RunConfig
 from autointerp.evidence.reader import DictionaryEvidence
 from autointerp.job import Job
 from autointerp.llm.client import Client
@@ -47,7 +47,8 @@ def verdicts(
     All questions go to the client at once, so that a batch holds them all.
     """
     client = job.client(f"scorer {name}", role)
-    asked = [one for case in cases for one in questions(job, name, role, case, evidence, client.gives_logprobs)]
+    texts = {question: rubric_of(role, question, job.config) for question in role.scores}
+    asked = [one for case in cases for one in questions(job, name, role, case, texts, evidence, client.gives_logprobs)]
     with progress(f"judging with {name}", len(asked)) as advance:
         found = judge(client, asked, lambda: advance(1))
     return [
@@ -61,24 +62,29 @@ def verdicts(
     ], sorted(client.resolved) or [role.model]  # fmt: skip
 
 
+def rubric_of(role: LLMScorer, question: QuestionName, config: RunConfig) -> Rubric:
+    return rubric.load(role.rubrics.get(question, question), config.rubrics, question)
+
+
 def questions(
     job: Job,
     name: str,
     role: LLMScorer,
     case: Case,
+    texts: Mapping[QuestionName, Rubric],
     evidence: Mapping[str, DictionaryEvidence],
     logprobs: bool,
 ) -> list[Asked]:
     """What is asked about a case. Items and their order are the same for an explanation and its controls."""
     found = []
-    for question in role.scores:
-        asks, text = QUESTIONS[question], rubric.load(role.rubrics.get(question, question))
+    for question, text in texts.items():
+        asks = QUESTIONS[question]
         rng = job.rng("judged", name, question, case.dictionary, case.feature)
-        shown = asks.show(evidence[case.dictionary].by_feature[case.feature], rng)
+        shown = asks.show(evidence[case.dictionary].by_feature[case.feature].items["score"], rng)
         chosen = choose(shown, role.items, rng)
         for start in range(0, len(chosen), role.items_per_request):
             group = chosen[start : start + role.items_per_request]
-            asked = request(case.text, group, text, role.max_tokens, asks.TOP_LOGPROBS * logprobs)
+            asked = request(asks, case.text, group, text, role.max_tokens, logprobs)
             found.append(Asked(case, question, text, group, asked))
     return found
 
@@ -88,18 +94,20 @@ def choose(shown: Sequence[Shown], limit: int | None, rng: np.random.Generator) 
     return [shown[at] for at in rng.permutation(len(shown))[:limit]]
 
 
-def request(explanation: str, group: Sequence[Shown], text: Rubric, max_tokens: int, top_logprobs: int = 0) -> Request:
-    """The rubric, then the explanation, then the items: what requests have in common comes first."""
+def request(
+    question: Question, explanation: str, group: Sequence[Shown], text: Rubric, max_tokens: int, logprobs: bool = False
+) -> Request:
+    """The rubric, then the explanation, then the items: what requests have in common comes first.
+
+    The schema asks for as many answers as there are items: a small model would otherwise go on until it is cut.
+    """
     lines = [line(description=neutral(explanation))]
     lines += [line(id=at, **shown.data) for at, shown in enumerate(group)]
-    schema = at_most(text.schema, len(group))
-    return Request(text.text, "\n".join(lines), schema, max_tokens, top_logprobs=top_logprobs)
-
-
-def at_most(schema: dict[str, Any], n: int) -> dict[str, Any]:
-    """The rubric's schema with n answers at the most: a small model would otherwise go on until it is cut."""
-    answers = {**schema["properties"]["answers"], "maxItems": n}
-    return {**schema, "properties": {**schema["properties"], "answers": answers}}
+    properties = text.schema["properties"]
+    answers = {**properties["answers"], "items": question.entry(properties["answers"]["items"], group)}
+    answers |= {"minItems": len(group), "maxItems": len(group)}
+    schema = {**text.schema, "properties": {**properties, "answers": answers}}
+    return Request(text.text, "\n".join(lines), schema, max_tokens, top_logprobs=question.TOP_LOGPROBS * logprobs)
 
 
 def read(reply: Reply, one: Asked) -> list[Said]:

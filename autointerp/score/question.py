@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from autointerp.llm.protocol import Reply
-from autointerp.records import UNSCORED, Evidence, Item
+from autointerp.records import UNSCORED, Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,12 @@ class Question(Protocol):
 
     TOP_LOGPROBS: int
 
-    def show(self, known: Evidence, rng: np.random.Generator) -> list[Shown]:
-        """The items of the `score` split as they are shown, in any order."""
+    def show(self, items: Sequence[Item], rng: np.random.Generator) -> list[Shown]:
+        """The items of one feature as they are shown, in any order."""
+        ...
+
+    def entry(self, schema: dict[str, Any], group: Sequence[Shown]) -> dict[str, Any]:
+        """The rubric's schema of one entry, narrowed to what is shown."""
         ...
 
     def answers(self, reply: Reply) -> Sequence[Mapping[str, Any]]:
@@ -46,6 +50,10 @@ class Question(Protocol):
     def read(self, answer: Mapping[str, Any], shown: Shown) -> Said:
         """What one entry says."""
         ...
+
+
+def unchanged(schema: dict[str, Any], group: Sequence[Shown]) -> dict[str, Any]:
+    return schema
 
 
 def dealt(shown: Sequence[Shown], rng: np.random.Generator) -> list[Shown]:

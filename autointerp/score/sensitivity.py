@@ -35,7 +35,7 @@ def verdicts(
     job: Job, name: str, role: Generator, cases: Sequence[Case], evidence: Mapping[str, DictionaryEvidence]
 ) -> tuple[list[Verdict], list[str]]:
     """A verdict for each text written for a case, and the models that wrote. Its value is activation / maximum."""
-    client, asked = job.client(f"generator {name}", role), rubric.load(role.rubric)
+    client, asked = job.client(f"generator {name}", role), rubric.load(role.rubric, job.config.rubrics, "generate")
     explanations = sorted({case.text for case in cases})
     requests = [request(text, role, asked) for text in explanations]
     with progress(f"writing texts with {name}", len(requests)) as advance:
@@ -88,8 +88,12 @@ def originals(job: Job, evidence: Mapping[str, DictionaryEvidence], cases: Seque
 
 
 def request(explanation: str, role: Generator, asked: Rubric) -> Request:
-    content = line(description=neutral(explanation), texts=role.texts, near_misses=role.near_misses)
-    return Request(asked.text, content, asked.schema, role.max_tokens)
+    numbers = {"texts": role.texts, "near_misses": role.near_misses}
+    properties = asked.schema["properties"]
+    bounded = {name: {**properties[name], "minItems": n, "maxItems": n} for name, n in numbers.items()}
+    schema = {**asked.schema, "properties": {**properties, **bounded}}
+    content = line(description=neutral(explanation), **numbers)
+    return Request(asked.text, content, schema, role.max_tokens)
 
 
 def ask(client: Client, requests: Sequence[Request], role: Generator, done: Callable[[], None]) -> list[Reply]:

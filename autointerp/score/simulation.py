@@ -13,7 +13,7 @@ import numpy as np
 
 from autointerp.llm.protocol import Reply, TokenLogprob
 from autointerp.prompt import neutral
-from autointerp.records import Evidence
+from autointerp.records import Item
 from autointerp.score.question import Said, Shown, dealt, given
 
 TOP_LOGPROBS = 10
@@ -21,11 +21,20 @@ HIGHEST = 10
 LIST = re.compile(r'"activations"\s*:\s*\[([\d\s,]*)\]')
 
 
-def show(known: Evidence, rng: np.random.Generator) -> list[Shown]:
+def show(items: Sequence[Item], rng: np.random.Generator) -> list[Shown]:
     """Firing and silent excerpts as lists of tokens."""
-    items = known.items["score"]
     shown = [Shown(item, item.fires, {"tokens": [neutral(piece) for piece in item.excerpt.pieces]}) for item in items]
     return dealt(shown, rng)
+
+
+def entry(schema: dict[str, Any], group: Sequence[Shown]) -> dict[str, Any]:
+    """As many activations as tokens, where all excerpts of the group have equally many."""
+    lengths = {len(shown.item.excerpt.pieces) for shown in group}
+    if len(lengths) != 1:
+        return schema
+    (n,) = lengths
+    activations = {**schema["properties"]["activations"], "minItems": n, "maxItems": n}
+    return {**schema, "properties": {**schema["properties"], "activations": activations}}
 
 
 def read(answer: Mapping[str, Any], shown: Shown) -> Said:

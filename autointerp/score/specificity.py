@@ -5,24 +5,23 @@ marks as firing ones have them, and another feature's explanation comes as the c
 look the same: without both, a rating says nothing of the rater's false alarms (METHODS of the report).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from autointerp.prompt import marked
-from autointerp.records import Evidence
+from autointerp.records import Item
 from autointerp.score.marks import elsewhere, runs
-from autointerp.score.question import Said, Shown, dealt, given
+from autointerp.score.question import Said, Shown, dealt, given, unchanged
 
 TOP_LOGPROBS = 0
 SILENT_SHARE = 3  # one silent excerpt for so many firing ones
-answers = given
+entry, answers = unchanged, given
 
 
-def show(known: Evidence, rng: np.random.Generator) -> list[Shown]:
+def show(items: Sequence[Item], rng: np.random.Generator) -> list[Shown]:
     """Firing excerpts with their firings marked, and silent ones marked at random like one of them."""
-    items = known.items["score"]
     firing = [item for item in items if item.fires]
     silent = [item for item in items if not item.fires]
     found = [Shown(item, True, {"text": marked(item.excerpt.pieces, item.excerpt.fires)}) for item in firing]

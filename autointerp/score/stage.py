@@ -10,15 +10,16 @@ import pyarrow as pa
 
 from autointerp import assets, rubric
 from autointerp.audit.roles import Roles
-from autointerp.config import MANNER, EmbeddingScorer, Generator, Judge, LLMScorer, SurprisalScorer
+from autointerp.config import MANNER, EmbeddingScorer, Generator, Judge, LLMScorer, RunConfig, SurprisalScorer
 from autointerp.errors import UserError, WorkPending
 from autointerp.evidence.reader import DictionaryEvidence, PoolReader
 from autointerp.evidence.replay import Contexts, Replay
 from autointerp.explain import stage as explain
 from autointerp.job import Job
-from autointerp.measure.scores import PRIMARY, Base, score_features
+from autointerp.measure.scores import ORIGINAL, PRIMARY, Base, score_features
 from autointerp.progress import log, progress
 from autointerp.records import UNSCORED, Explanation, Score, Verdict
+from autointerp.rubric import Rubric
 from autointerp.score import baselines, embedding, judge, sensitivity, surprisal
 from autointerp.score.cases import Case, about, all_cases, pairs, taken
 from autointerp.store import digest, digest_of, write_table
@@ -55,7 +56,7 @@ def inputs(job: Job) -> dict[str, str]:
     }
     for name, role in job.config.judges.items():
         made_of: list[Any] = [role.model_dump(exclude=set(MANNER))]
-        made_of += [rubric.load(text).hash for text in rubrics_of(role).values() if text]
+        made_of += [asked.hash for asked in rubrics_of(role, job.config).values() if asked]
         if isinstance(role, EmbeddingScorer | SurprisalScorer):
             location = assets.locate(role.model)
             made_of.append(digest(location) if location else "")
@@ -63,13 +64,13 @@ def inputs(job: Job) -> dict[str, str]:
     return found
 
 
-def rubrics_of(role: Judge) -> dict[str, str]:
-    """The rubric ids of a role by the question that it answers; empty where it answers without words."""
+def rubrics_of(role: Judge, config: RunConfig) -> dict[str, Rubric | None]:
+    """The rubric of each question that a role answers; None where it is not asked in words."""
     if isinstance(role, LLMScorer):
-        return {question: role.rubrics.get(question, question) for question in role.scores}
+        return {question: judge.rubric_of(role, question, config) for question in role.scores}
     if isinstance(role, Generator):
-        return {"sensitivity": role.rubric}
-    return {"detection" if isinstance(role, EmbeddingScorer) else "surprisal": ""}
+        return {"sensitivity": rubric.load(role.rubric, config.rubrics, "generate")}
+    return {"detection" if isinstance(role, EmbeddingScorer) else "surprisal": None}
 
 
 def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
@@ -149,14 +150,13 @@ def by_baselines(job: Job, evidence: dict[str, DictionaryEvidence], pool: PoolRe
 def owed(job: Job) -> Iterator[tuple[str, str, str, str, str, str]]:
     """The rows that every (explainer, scorer) pair owes, even where no explanation came and so nothing was judged."""
     for scorer, role in job.config.judges.items():
-        for question, text in rubrics_of(role).items():
-            asked = rubric.load(text).name if text else ""
+        for question, asked in rubrics_of(role, job.config).items():
             for explainer, writer in job.config.explainers.items():
                 for dictionary in job.config.dictionaries:
                     if (writer.dictionaries is None or dictionary in writer.dictionaries) and pairs(
                         role, dictionary, explainer
                     ):
-                        yield dictionary, PRIMARY[question], "none", explainer, scorer, asked
+                        yield dictionary, PRIMARY[question], "none", explainer, scorer, asked.name if asked else ""
 
 
 def all_scores(
@@ -177,7 +177,12 @@ def all_scores(
     scores = [replace(score, circularity=roles.grade(score)) for score in scores]
     there = {(s.dictionary, s.feature, s.metric, s.control, s.explainer, s.scorer) for s in scores}
     by_key = {(e.dictionary, e.feature, e.explainer): e for e in explanations}
-    expected = {(s.dictionary, s.metric, s.control, s.explainer, s.scorer, s.rubric) for s in scores}
+    # A feature's own excerpts are measured only for the features that texts were written for.
+    expected = {
+        (s.dictionary, s.metric, s.control, s.explainer, s.scorer, s.rubric)
+        for s in scores
+        if not s.metric.startswith(ORIGINAL)
+    }
     expected |= set(owed(job))
     for dictionary, metric, control, explainer, scorer, name in sorted(expected):
         side = evidence[dictionary]

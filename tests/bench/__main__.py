@@ -23,7 +23,7 @@ from autointerp.llm.ledger import Ledger
 from autointerp.llm.protocol import Reply, Request, key
 from autointerp.store import RunDirectory
 from autointerp.subjects.positions import PositionRule
-from tests.bench import memory
+from tests.bench import llm, memory
 from tests.dictionaries import formats
 
 ROUNDS = 3
@@ -148,7 +148,9 @@ if __name__ == "__main__":
     for width in WIDTHS:
         folding(width)
     repeating()
+    llm.main()
     collecting()
     memory.main()
     print(formats.table())
-    subprocess.run([sys.executable, "-m", "tests.bench.peers"], check=True)
+    for peers in ("tests.bench.peers", "tests.bench.peers.tokens"):
+        subprocess.run([sys.executable, "-m", peers], check=True)

@@ -42,6 +42,7 @@ FITS: dict[str, Fit] = {
     "neurons": controls.neurons,
     "pca": controls.pca,
     "random": lambda like, x: controls.random(like, x, 0),
+    "density_matched": lambda like, x: controls.density_matched(like, x, 0),
 }
 MADE: dict[str, Fit] = FITS | {
     "permuted": lambda like, _: controls.permuted(like, 0),
@@ -129,6 +130,20 @@ def test_random_directions_fire_as_often_as_the_original(activation: str, seed: 
     # A hair below the last value that has to fire there is now and then another one.
     assert wanted <= int(fired.sum()) <= wanted + 2 + 0.01 * wanted
     assert int(fired.min()) >= wanted // WIDTH
+
+
+@patient
+@given(activation=st.sampled_from(ACTIVATIONS), seed=st.integers(0, 99), n=st.integers(30, 300))
+def test_each_density_matched_direction_fires_as_often_as_the_feature_of_its_number(
+    activation: str, seed: int, n: int
+) -> None:
+    like, x = original(activation, seed=seed), outputs(seed, n)
+    wanted = (like.encode(x) != 0).sum(0)
+    fired = (controls.density_matched(like, x, seed).encode(x) > 0).sum(0)
+    reachable = wanted < 0.3 * n  # a threshold is never below 0
+    # A hair below the last value that has to fire there is now and then another one.
+    assert ((wanted <= fired) & (fired <= wanted + 1))[reachable].all()
+    assert (fired[wanted == 0] == 0).all()
 
 
 def test_random_directions_of_a_dictionary_much_wider_than_its_firings_fire_no_more_than_it() -> None:
@@ -484,15 +499,24 @@ def test_every_control_has_evidence_and_scores_or_reasons(run: Run) -> None:
         assert (items[~items["fires"]]["activations"].map(max) == 0).all()
 
 
+def test_a_control_whose_numbers_are_those_of_the_original_is_drawn_as_it_is(run: Run) -> None:
+    drawn = {
+        name: pd.read_parquet(run.path / "evidence" / f"{name}.features.parquet")["feature"].tolist()
+        for name in ("rules", "permuted", "random")
+    }
+    assert drawn["permuted"] == drawn["rules"] != drawn["random"]
+
+
 def test_dictionaries_csv_holds_all_controls_beside_the_original(run: Run) -> None:
     table = run.dictionaries()
     assert set(table["dictionary"]) == {"rules", *MADE}
-    by_name = {name: set(group["metric"]) for name, group in table.groupby("dictionary")}
+    whole = table[~table["metric"].str.endswith(("_token", "_tokens")) | table["metric"].str.startswith("dead")]
+    by_name = {name: set(group["metric"]) for name, group in whole.groupby("dictionary")}
     assert {"l0", "explained_variance", "loss_recovered", "detection.ap"} < by_name["rules"]
     assert all(metrics == by_name["rules"] for metrics in by_name.values())
     widths = table.groupby("dictionary")["width"].agg(set)
     both = 2 * len(plant.VOCABULARY)
-    expected = {"neurons": {both}, "pca": {both}} | {name: {16} for name in ("rules", "random", *list(MADE)[3:])}
+    expected = {"neurons": {both}, "pca": {both}} | {name: {16} for name in ("rules", *list(MADE)[2:])}
     assert widths.to_dict() == expected
     variance = told(run, "explained_variance")
     # Each word has an axis of its own, so a single neuron explains nearly everything, and a permuted decoder is worse

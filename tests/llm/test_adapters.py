@@ -6,6 +6,8 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -199,6 +201,14 @@ def test_retry_after_is_read(
     assert caught.value.retry_after == seconds
 
 
+def test_retry_after_may_be_a_date_to_come(dialect: Dialect, server: FaultServer) -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    server.plan(faults.status(529, retry_after=date))
+    with pytest.raises(TransientError) as caught:
+        dialect.ask(server)
+    assert caught.value.retry_after == pytest.approx(90, abs=10) and caught.value.throttled
+
+
 @pytest.mark.parametrize(
     ("code", "message", "hint"),
     [
@@ -211,6 +221,7 @@ def test_retry_after_is_read(
         (422, "what is top_q", "check the settings"),
         (400, "unsupported parameter: max_tokens", "check the settings"),
         (400, "prompt is too long: 9000 tokens > 4096", "about 38 tokens and 50 for the answer"),
+        (400, "prompt is too long: 9000 tokens > 4096", "lower examples, items_per_request, evidence.window or max"),
         (400, "The model `asked-model` does not exist", "check model and base_url"),
         (400, "output_config.format.schema: unsupported keyword", "set capabilities.structured = false"),
         (400, "Invalid schema for response_format 'answer'", "simplify the schema of the rubric"),

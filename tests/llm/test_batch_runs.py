@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from autointerp import cli
+from autointerp import cli, rubric
 from autointerp import config as configuration
 from autointerp.errors import UserError, WorkPending
 from autointerp.llm.protocol import Request
@@ -16,9 +16,11 @@ from autointerp.testing import server as faults
 from autointerp.testing.server import FaultServer, Received
 from tests import planted as plant
 
+DETECTION = rubric.load("detection").schema
+
 
 def judged(request: Received) -> str:
-    return json.dumps(plant.judge_knowing(Request(request.shared, request.content)))
+    return json.dumps(plant.judge_knowing(Request(request.shared, request.content, DETECTION)))
 
 
 @pytest.fixture
@@ -90,5 +92,5 @@ def test_the_plan_shows_the_price_of_batches(tree: dict[str, Any], tmp_path: Pat
         (stage,) = (stage for stage in made.stages if stage.stage == "score")
         return stage.what, float(stage.price)
 
-    assert price(True)[0] == "judge: m, in batches"
+    assert price(True)[0] == "judge: detection by m, in batches"
     assert price(True)[1] == pytest.approx(price(False)[1] / 2, abs=0.01)

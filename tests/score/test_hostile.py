@@ -13,7 +13,7 @@ from autointerp import rubric
 from autointerp.config import Generator
 from autointerp.llm.protocol import Request
 from autointerp.prompt import marked, neutral
-from autointerp.records import Evidence, Excerpt, Item
+from autointerp.records import Excerpt, Item
 from autointerp.score import judge, sensitivity
 from autointerp.score.question import Shown
 
@@ -61,9 +61,9 @@ def items(draw: st.DrawFn) -> Item:
 def request(question: str, explanation: str, shown: list[Item], seed: int = 0) -> tuple[Request, list[Shown]]:
     """What a judge is asked, by the way that every request goes."""
     rng = np.random.default_rng(seed)
-    group = judge.QUESTIONS[question].show(Evidence("d", 0, 1.0, {"explain": (), "score": tuple(shown)}, ""), rng)
+    group = judge.QUESTIONS[question].show(shown, rng)
     group = judge.choose(group, None, rng)
-    return judge.request(explanation, group, rubric.load(question), 100), group
+    return judge.request(judge.QUESTIONS[question], explanation, group, rubric.load(question), 100), group
 
 
 def lines(asked: Request) -> list[dict[str, Any]]:
@@ -153,7 +153,7 @@ def obeys(asked: Request) -> Any:
     outside = unquoted(asked.content)
     if re.search("rate|fit|ignore|system|human|assistant|fake", outside, re.IGNORECASE):
         return "I was told otherwise."
-    return [int(found) for found in re.findall(r'\{"": (\d+), ', outside)]
+    return [int(found) for found in re.findall(r'\{"": ?(\d+),', outside)]
 
 
 @pytest.mark.parametrize("question", KEYS)

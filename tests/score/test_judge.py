@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from autointerp import rubric
+from autointerp.llm import answers
 from autointerp.llm.client import Client
 from autointerp.llm.ledger import Ledger
 from autointerp.llm.protocol import Reply, Request
 from autointerp.llm.scripted import ScriptedProvider
-from autointerp.records import Evidence, Excerpt, Item
+from autointerp.records import Excerpt, Item
 from autointerp.score import detection, judge
 from autointerp.score.cases import Case
 from autointerp.score.judge import Asked
@@ -28,9 +29,8 @@ def item(text: str, fires: bool = False, context: int = 0) -> Item:
 
 def ask(items: list[Item], explanation: str = "boats") -> Asked:
     """A question of detection about items in this order."""
-    known = Evidence("d", 0, 1.0, {"explain": (), "score": tuple(items)}, "")
-    shown = detection.show(known, np.random.default_rng(0))
-    request = judge.request(explanation, shown, RUBRIC, 100)
+    shown = detection.show(items, np.random.default_rng(0))
+    request = judge.request(detection, explanation, shown, RUBRIC, 100)
     return Asked(Case("d", 0, "ann", "none", explanation), "detection", RUBRIC, shown, request)
 
 
@@ -73,6 +73,13 @@ def test_a_useless_reply_leaves_all_items_open_for_its_reason() -> None:
     found = read(Reply("", "m", None, "the model refused"), 3)
     assert values(found) == [None] * 3
     assert {said.reason for said in found} == {"the model refused"}
+
+
+def test_an_answer_too_many_spoils_no_other() -> None:
+    request = ask([item("text")] * 2).request
+    assert request.schema is not None and request.schema["properties"]["answers"]["maxItems"] == 2
+    text = json.dumps(answered((0, True), (1, False), (2, True)))
+    assert values(read(answers.read(request, Reply(text, "m")), 2)) == [1, 0]
 
 
 def test_no_answers_at_all() -> None:

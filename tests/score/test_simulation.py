@@ -9,7 +9,7 @@ import pytest
 from autointerp.llm.protocol import Reply, TokenLogprob
 from autointerp.score import simulation
 from autointerp.score.question import Said, Shown
-from tests.score.items import item, known
+from tests.score.items import item
 
 EVEN = math.log(0.5)
 
@@ -118,13 +118,13 @@ SEA = item("the boat at sea", 0, 3, 0, 1)
 
 
 def test_an_excerpt_is_shown_as_its_tokens() -> None:
-    (shown,) = simulation.show(known(SEA), np.random.default_rng(0))
+    (shown,) = simulation.show([SEA], np.random.default_rng(0))
     assert shown.data == {"tokens": [" the", " boat", " at", " sea"]}
     assert shown.fires
 
 
 def test_firing_and_silent_excerpts_are_shown_and_no_other_thing_about_them() -> None:
-    evidence = known(*[SEA] * 10, *[item("a cow in a barn")] * 10)
+    evidence = [*[SEA] * 10, *[item("a cow in a barn")] * 10]
     shown = simulation.show(evidence, np.random.default_rng(0))
     assert {one.fires for one in shown} == {True, False}
     assert all(one.fires == one.item.fires and one.data.keys() == {"tokens"} for one in shown)

@@ -9,14 +9,14 @@ from autointerp import rubric
 from autointerp.prompt import MARK
 from autointerp.score import specificity
 from autointerp.score.question import Said, Shown
-from tests.score.items import item, known
+from tests.score.items import item
 
 FIRING = [item(f"boat {n} and a sail there", 3, 0, 0, 0, 2, 0, context=n) for n in range(12)]
 SILENT = [item(f"cow {n} and a horse there", context=100 + n) for n in range(12)]
 
 
 def show(seed: int = 0) -> list[Shown]:
-    return specificity.show(known(*FIRING, *SILENT), np.random.default_rng(seed))
+    return specificity.show([*FIRING, *SILENT], np.random.default_rng(seed))
 
 
 def runs(shown: Shown) -> Counter[int]:
@@ -57,7 +57,7 @@ def test_which_silent_excerpts_are_taken_is_drawn() -> None:
 
 def test_a_silent_excerpt_without_room_for_the_marks_is_left_out() -> None:
     short = item("cow", context=7)
-    shown = [one for seed in range(30) for one in specificity.show(known(*FIRING, short), np.random.default_rng(seed))]
+    shown = [one for seed in range(30) for one in specificity.show([*FIRING, short], np.random.default_rng(seed))]
     assert shown and all(one.fires for one in shown)
 
 

@@ -10,11 +10,12 @@ from transformers import BertConfig, BertModel
 from autointerp.config import SurprisalScorer
 from autointerp.errors import UserError
 from autointerp.evidence.reader import DictionaryEvidence
+from autointerp.records import Evidence
 from autointerp.score import surprisal
 from autointerp.score.cases import Case
 from autointerp.score.surprisal import NOTHING, Pair
 from autointerp.subjects.text import TextSubject
-from tests.score.items import item, known
+from tests.score.items import item
 
 PAIRS: list[Pair] = [
     ("boats at sea", "the ships stayed"),
@@ -55,8 +56,9 @@ def cases(*texts: str) -> list[Case]:
 
 
 def evidence() -> dict[str, DictionaryEvidence]:
-    items = known(item("the ships stayed", 0, 3, 0, context=1), item("old coins", context=2))
-    return {"d": cast(DictionaryEvidence, SimpleNamespace(by_feature={0: items}))}
+    items = (item("the ships stayed", 0, 3, 0, context=1), item("old coins", context=2))
+    known = Evidence("d", 0, 10.0, {"explain": (), "score": items}, "")
+    return {"d": cast(DictionaryEvidence, SimpleNamespace(by_feature={0: known}))}
 
 
 def test_a_verdict_is_the_fall_of_the_loss(tiny_subject_path: object, tiny_subject: TextSubject) -> None:

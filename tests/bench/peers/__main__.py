@@ -13,43 +13,24 @@ This process stays small: a child would report its parent's size as its own peak
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[2]
-PEERS = ROOT / ".venv-peers"
-DELPHI = "eai-delphi==0.1.3"
+from tests.bench.peers import environment
+from tests.bench.peers.environment import call
+
 BOUNDS = {"topk": 50, "dense": 3}
 FULL, SHARE = 1024, 128  # contexts of 256 tokens
 
 Result = dict[str, Any]
 
 
-def call(*command: str | Path) -> str:
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{' '.join(map(str, command))}\n{done.stderr}")
-    return done.stdout
-
-
-def environment() -> None:
-    """Make delphi's environment when it is missing or its requirements have changed."""
-    python, stamp = PEERS / "bin" / "python", PEERS / "installed.txt"
-    wanted = DELPHI + "\n" + (HERE / "requirements.txt").read_text()
-    if not stamp.exists() or stamp.read_text() != wanted:
-        print(f"making {PEERS.name}/ ...", flush=True)
-        call(sys.executable, "-m", "venv", PEERS)
-        call(python, "-m", "pip", "install", "-q", "-r", HERE / "requirements.txt")
-        call(python, "-m", "pip", "install", "-q", "--no-deps", DELPHI)
-        stamp.write_text(wanted)
-
-
 def delphi(*arguments: str | Path) -> Result:
-    found: Result = json.loads(call(PEERS / "bin" / "python", HERE / "delphi_side.py", *arguments).splitlines()[-1])
+    found: Result = json.loads(
+        call(environment.PYTHON, environment.HERE / "delphi_side.py", *arguments).splitlines()[-1]
+    )
     return found
 
 
@@ -95,12 +76,13 @@ def main() -> None:
     if asked.threads:
         os.environ["OMP_NUM_THREADS"] = str(asked.threads)
     contexts = FULL if asked.full else asked.contexts
-    environment()
+    environment.make()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write = "import sys, pathlib; from tests.bench.peers import inputs; inputs.write(pathlib.Path(sys.argv[1]), {})"
         call(sys.executable, "-c", write.format(contexts), folder)
-        print(f"{DELPHI}, {contexts:,} contexts of 256 tokens in batches of 8, width 16,384, best of {asked.rounds}\n")
+        print(f"{environment.DELPHI}, {contexts:,} contexts of 256 tokens in batches of 8, ", end="")
+        print(f"width 16,384, best of {asked.rounds}\n")
         print("case     side      seconds  processor  M firings/s   peak MB  over imports", flush=True)
         for case in BOUNDS:
             compare(folder, case, asked.rounds)

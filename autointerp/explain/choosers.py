@@ -1,0 +1,79 @@
+"""Scorers of the run as choosers among candidates: the one place where explaining knows of scoring."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from autointerp import assets
+from autointerp.config import MANNER, EmbeddingScorer, LLMScorer, RunConfig
+from autointerp.corpus.text import stable_hash
+from autointerp.explain.choose import Judged
+from autointerp.job import Job
+from autointerp.progress import progress
+from autointerp.records import UNSCORED, Author, Item
+from autointerp.score import detection
+from autointerp.score import judge as judging
+from autointerp.score.cases import Case
+from autointerp.score.embedding import Embedder
+from autointerp.score.judge import Asked
+from autointerp.store import digest
+
+Cases = Sequence[tuple[str, Sequence[Item]]]
+
+
+def made_of(config: RunConfig, scorer: str) -> list[Any]:
+    """All that a choice depends on beside the candidates and the evidence."""
+    role = config.scorers[scorer]
+    location = assets.locate(role.model) if isinstance(role, EmbeddingScorer) else None
+    asked = judging.rubric_of(role, "detection", config).hash if isinstance(role, LLMScorer) else ""
+    settings = [role.model_dump(exclude=set(MANNER)), config.score.prevalence, config.seed]
+    return [*settings, asked, digest(location) if location else ""]
+
+
+def author(config: RunConfig, scorer: str, resolved: str) -> Author:
+    role = config.scorers[scorer]
+    provider = role.provider if isinstance(role, LLMScorer) else "transformers"
+    return Author("chooser", provider, role.model, resolved)
+
+
+def judge(job: Job, explainer: str, scorer: str, cases: Cases) -> list[Judged]:
+    """How well the scorer finds each sentence to fit its items: the question is that of detection."""
+    role = job.config.scorers[scorer]
+    if isinstance(role, EmbeddingScorer):
+        return by_embedding(role, cases)
+    assert isinstance(role, LLMScorer)  # the config allows no other
+    return by_llm(job, f"chooser {explainer}", role, cases)
+
+
+def by_embedding(role: EmbeddingScorer, cases: Cases) -> list[Judged]:
+    texts = sorted({text for text, _ in cases} | {item.excerpt.text for _, items in cases for item in items})
+    vectors = dict(zip(texts, Embedder(role).embed(texts), strict=True)) if texts else {}
+    return [
+        Judged(tuple(float(vectors[item.excerpt.text] @ vectors[text]) for item in items), role.model)
+        for text, items in cases
+    ]
+
+
+def by_llm(job: Job, client_name: str, role: LLMScorer, cases: Cases) -> list[Judged]:
+    text, size = judging.rubric_of(role, "detection", job.config), role.items_per_request
+    client = job.client(client_name, role)
+    asked, owner = [], []
+    for at, (sentence, items) in enumerate(cases):
+        # All candidates for a feature are judged on the same of its held items: the coins are those of the items.
+        shown = detection.show(items, np.random.default_rng(stable_hash(*(item.excerpt.id for item in items))))
+        for start in range(0, len(shown), size):
+            group = shown[start : start + size]
+            request = judging.request(detection, sentence, group, text, role.max_tokens)
+            asked.append(Asked(Case("", 0, client_name, "none", sentence), "detection", text, group, request))
+            owner.append(at)
+    with progress(f"{client_name} at work", len(asked)) as advance:
+        found = judging.judge(client, asked, lambda: advance(1))
+    said: list[dict[str, float]] = [{} for _ in cases]
+    for at, one, answers in zip(owner, asked, found, strict=True):
+        said[at] |= {shown.item.excerpt.id: answer.value for shown, answer in zip(one.group, answers, strict=True)}
+    resolved = ", ".join(sorted(client.resolved)) or role.model
+    return [
+        Judged(tuple(values.get(item.excerpt.id, UNSCORED) for item in items), resolved)
+        for values, (_, items) in zip(said, cases, strict=True)
+    ]

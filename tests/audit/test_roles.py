@@ -1,0 +1,97 @@
+"""Who took part: the grade of an arm counts whoever wrote, chose or judged, as asked for and as it answered."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autointerp import config
+from autointerp.audit.roles import Roles
+from autointerp.records import Author, Explanation
+
+CLAUDE, GPT, GEMINI = "claude-opus-5-5", "gpt-6.1-sol", "gemini-2.5-pro"
+
+
+def model(name: str, **more: Any) -> dict[str, Any]:
+    return {"kind": "llm", "provider": "scripted", "model": name, **more}
+
+
+def run(explainer: dict[str, Any], **scorers: dict[str, Any]) -> config.RunConfig:
+    tree = {
+        "name": "base",
+        "subject": {"model": "meta-llama/Llama-3.1-8B"},
+        "corpus": {"path": "c"},
+        "dictionaries": {"d": {"path": "w"}},
+        "explainers": {"e": explainer},
+        "scorers": scorers,
+    }
+    return config.build(tree, "it")
+
+
+def written(author: Author | None, chooser: Author | None = None, text: str = "x") -> Explanation:
+    return Explanation("d", 0, "e", text, "" if text else "why", author, "", "", chooser)
+
+
+def by(name: str, role: str = "explainer") -> Author:
+    return Author(role, "scripted", name, name)
+
+
+def test_a_chooser_is_part_of_the_number_before_and_after_the_run() -> None:
+    plan = run(
+        model(CLAUDE, candidates=3, chosen_by="picks"),
+        picks=model(GPT),
+        other=model(GEMINI),
+    )
+    before = {scorer: grade for _, scorer, grade in Roles(plan).arms()}
+    assert before == {"picks": "D", "other": "B"}
+    assert [row.role for row in Roles(plan).rows()] == [
+        "subject",
+        "explainer e",
+        "chooser e",
+        "scorer picks",
+        "scorer other",
+    ]
+    after = Roles(plan, [written(by(CLAUDE), by(GPT, "chooser"))])
+    assert {scorer: grade for _, scorer, grade in after.arms()} == before
+
+
+@pytest.mark.parametrize(
+    ("chooser", "grade"),
+    [(None, "B"), (GPT, "B"), (CLAUDE, "D"), ("claude-haiku-5-5", "C"), ("mine", "C"), ("llama-3.1-8b", "E")],
+)
+def test_the_chooser_counts_as_it_answered(chooser: str | None, grade: str) -> None:
+    plan = run(model(CLAUDE, candidates=2, chosen_by="picks"), picks=model(GPT, explainers=[]), other=model(GEMINI))
+    author = Author("chooser", "scripted", chooser, chooser) if chooser else None
+    explanations = [written(by(CLAUDE)), written(by(CLAUDE), author)]
+    assert [grade for _, _, grade in Roles(plan, explanations).arms()] == [grade]
+
+
+def test_an_encoder_that_chooses_is_a_model_too() -> None:
+    encoder = {"kind": "embedding", "model": "all-MiniLM-L6-v2"}
+    plan = run(model(CLAUDE, candidates=3, chosen_by="encoder"), encoder=encoder, other=model(GPT))
+    assert {scorer: grade for _, scorer, grade in Roles(plan).arms()} == {"encoder": "D", "other": "B"}
+
+
+def given(folder: Path, content: str, **more: Any) -> config.RunConfig:
+    (folder / "x.csv").write_text(content)
+    return run({"kind": "given", "path": str(folder / "x.csv"), **more}, judge=model(GPT))
+
+
+def test_who_wrote_a_file_is_read_from_it_before_the_run(tmp_path: Path) -> None:
+    head = "dictionary,feature,explanation,author\nd,0,x,"
+
+    def grades(content: str, **more: Any) -> list[str]:
+        return [grade for _, _, grade in Roles(given(tmp_path, content, **more)).arms()]
+
+    assert grades(head + CLAUDE) == ["B"]
+    assert grades(head + "human") == grades(head + CLAUDE, author="human") == ["B"]
+    assert grades(head) == ["C"]  # unknown stays unknown
+    assert grades(head + GPT) == ["D"]
+    assert grades(f"{head}{CLAUDE}\nd,1,y,{GPT}") == ["D"]  # the worst of its authors
+    assert grades(head + GPT, author=CLAUDE) == ["B"]
+
+
+def test_what_people_wrote_has_no_model(tmp_path: Path) -> None:
+    plan = given(tmp_path, "dictionary,feature,explanation,author\nd,0,x,human")
+    for roles in (Roles(plan), Roles(plan, [written(None)])):
+        assert [(row.role, row.resolved, row.lineage) for row in roles.rows()][1] == ("explainer e", "human", None)

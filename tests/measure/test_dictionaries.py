@@ -1,0 +1,75 @@
+"""What is said about a dictionary, from hand-made scores of its features."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from autointerp.measure.dictionaries import Figures, summarise
+
+FIGURES = {"d": Figures(width=8, dead=2, l0=3.0, explained_variance=0.9, n_positions=100, n_documents=10)}
+NAN = math.nan
+
+
+def rows(
+    explainer: str, values: list[float], metric: str = "detection.ap", grade: str = "B"
+) -> list[dict[str, object]]:
+    """One score a feature, by one judge."""
+    blank = {"dictionary": "d", "metric": metric, "control": "none", "scorer": "ben", "rubric": "", "low": 0, "high": 1}
+    return [
+        blank | {"feature": feature, "explainer": explainer, "value": value, "circularity": grade}
+        for feature, value in enumerate(values)
+    ]
+
+
+def told(scores: list[dict[str, object]], entropies: dict[tuple[str, int], float] | None = None) -> pd.DataFrame:
+    table = summarise(pd.DataFrame(scores), FIGURES, entropies or {}, ["d"], seed=0, resamples=200)
+    return table.set_index(["metric", "explainer"])
+
+
+def test_features_of_one_token_stand_apart() -> None:
+    # Entropies of 0 and 0.9 bits are below one bit, 1 and 4 are not; a feature without an entropy is no exception.
+    entropies = {("d", 0): 0.0, ("d", 1): 0.9, ("d", 2): 1.0, ("d", 3): 4.0}
+    table = told(rows("ann", [0.9, 0.7, 0.4, 0.2, 0.3]), entropies)
+    assert table.loc[("detection.ap", "ann"), "value"] == pytest.approx(0.5)
+    single, many = (table.loc[(f"detection.ap.{kind}", "ann")] for kind in ("single_token", "many_tokens"))
+    assert (single["value"], single["n"]) == (pytest.approx(0.8), 2)
+    assert (many["value"], many["n"]) == (pytest.approx(0.3), 3)
+
+
+def test_an_unscored_feature_is_counted_on_its_side() -> None:
+    table = told(rows("ann", [0.9, NAN, 0.4]), {("d", 0): 0.0, ("d", 1): 0.0, ("d", 2): 3.0})
+    single = table.loc[("detection.ap.single_token", "ann")]
+    assert (single["n"], single["unscored"]) == (1, 1)
+
+
+def test_secondary_numbers_are_not_divided() -> None:
+    metrics = {metric for metric, _ in told(rows("ann", [0.1, 0.2], "detection.auroc")).index}
+    assert not any(metric.endswith((".single_token", ".many_tokens")) for metric in metrics)
+
+
+def test_two_explainers_that_rank_features_alike_agree() -> None:
+    scores = rows("ann", [0.1, 0.2, 0.3, 0.4, 0.5]) + rows("bob", [0.2, 0.3, 0.5, 0.6, 0.9], grade="D")
+    found = told(scores).loc[("agreement.detection.ap", "ann and bob")]
+    assert found["value"] == 1
+    assert (found["n"], found["unscored"], found["circularity"]) == (5, 0, "D")
+
+
+def test_agreement_is_over_the_features_that_both_have() -> None:
+    # Ranks over features 0, 2, 3, 4: ann 1 2 3 4, bob 2 1 3 4; rho = 1 - 6 (1 + 1) / (4 (16 - 1)) = 0.8
+    scores = rows("ann", [0.1, 0.2, 0.3, 0.4, 0.5]) + rows("bob", [0.3, NAN, 0.2, 0.6, 0.9])
+    found = told(scores).loc[("agreement.detection.ap", "ann and bob")]
+    assert found["value"] == pytest.approx(0.8)
+    assert (found["n"], found["unscored"]) == (4, 1)
+    assert found["low"] <= found["value"] <= found["high"]
+
+
+def test_one_explainer_agrees_with_nobody() -> None:
+    assert not any(metric.startswith("agreement") for metric, _ in told(rows("ann", [0.1, 0.2])).index)
+
+
+def test_a_difference_is_paired() -> None:
+    gains = np.array([0.1, 0.2, NAN, 0.3])
+    found = told(rows("ann", gains.tolist(), "detection.ap.minus_shuffled")).loc[("detection.ap.minus_shuffled", "ann")]
+    assert (found["value"], found["n"], found["unscored"]) == (pytest.approx(0.2), 3, 1)

@@ -1,0 +1,61 @@
+"""What a run would ask for: explainers with their candidates and choosers."""
+
+from typing import Any
+
+import pytest
+
+from autointerp import config, plan
+from tests import planted as plant
+
+EACH = 8 + plan.TOKENS_PER_EXCERPT_OVERHEAD  # tokens of an excerpt of 8
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """10 features; 3 intervals of 8 firing excerpts and 20 silent ones."""
+    tree = plant.settings(plant.plant(tmp_path_factory.mktemp("planted"), n_documents=4))
+    tree["evidence"] |= {"features": 10, "per_bin": 8, "negatives": 20}
+    return tree
+
+
+def planned(tree: dict[str, Any], **explainer: Any) -> list[plan.StagePlan]:
+    role = plant.scripted("explain_knowing", **explainer)
+    made = plan.plan(config.build({**tree, "explainers": {"knows": role}}, "it"))
+    return [stage for stage in made.stages if stage.stage == "explain"]
+
+
+def excerpts(stage: plan.StagePlan, per_request: int) -> bool:
+    """Whether each request of a stage has so many excerpts, beside its rubric."""
+    shared, rest = divmod(stage.input_tokens, stage.requests)
+    return rest == 0 and (shared - per_request * EACH) == pytest.approx(170, abs=50)
+
+
+@pytest.mark.parametrize(
+    ("settings", "n"),
+    [
+        ({}, 10 + 5),
+        ({"examples": 8, "silent": 0}, 8),
+        ({"examples": 8, "silent": 3}, 11),
+        ({"examples": 100, "silent": 100}, 24 + 20),  # no more than there are
+    ],
+)
+def test_explaining(settings: dict[str, Any], n: int, tree: dict[str, Any]) -> None:
+    (stage,) = planned(tree, **settings)
+    assert stage.requests == 10
+    assert excerpts(stage, n)
+
+
+def test_candidates_are_written_and_chosen(tree: dict[str, Any]) -> None:
+    write, choose = planned(tree, candidates=4, chosen_by="judge")
+    (single,) = planned(tree)
+    assert (write.requests, write.input_tokens) == (40, 4 * single.input_tokens)
+    # A quarter of 24 and of 20 is held back, 11 items in requests of 5, 5 and 1.
+    assert choose.what.startswith("knows chosen by judge: ")
+    assert choose.requests == 40 * 3
+    assert choose.output_tokens == 40 * 11 * plan.ANSWER_TOKENS
+
+
+def test_an_encoder_that_chooses_asks_nobody(tree: dict[str, Any]) -> None:
+    encoder = {"kind": "embedding", "model": "encoder"}
+    _, choose = planned({**tree, "scorers": {"near": encoder}}, candidates=4, chosen_by="near")
+    assert (choose.what, choose.requests, choose.price) == ("knows chosen by near: encoder", 0, "0")

@@ -1,0 +1,145 @@
+"""Rubrics: the shipped ones, the user's own before them, and what is wrong with a file in one sentence."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import autointerp
+from autointerp import assets, config, rubric
+from autointerp.errors import UserError
+from autointerp.explain import stage as explain
+from tests import planted as plant
+
+GOOD = """+++
+id = "mine"
+version = 3
+scale = "one sentence"
+
+[schema]
+type = "object"
+required = ["explanation"]
+
+[schema.properties.explanation]
+type = "string"
++++
+Say what it is.
+"""
+
+
+def write(folder: Path, content: str, name: str = "mine") -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.md").write_text(content, "utf-8")
+    return folder
+
+
+def refused(folder: Path, name: str = "mine", like: str = "") -> str:
+    with pytest.raises(UserError, match=r"^You asked for .*, but .*: .*\.$") as caught:
+        rubric.load(name, str(folder), like)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in assets.rubrics().glob("*.md")))
+def test_the_shipped_ones_are_in_order(name: str) -> None:
+    found = rubric.load(name)
+    assert found.id == name
+    assert found.name == f"{name}.{found.version}@{found.hash[:8]}"
+
+
+def test_an_own_rubric_by_id_and_by_path(tmp_path: Path) -> None:
+    folder = write(tmp_path / "own", GOOD)
+    found = rubric.load("mine", str(folder))
+    assert (found.id, found.version, found.text) == ("mine", 3, "Say what it is.")
+    assert rubric.load(str(folder / "mine.md")) == found
+    (folder / "mine.md").rename(folder / "copy.md")  # a path names a file, so its name is free
+    assert rubric.load(str(folder / "copy.md")) == found
+
+
+def test_the_own_folder_comes_first_and_the_shipped_ones_stay_there(tmp_path: Path) -> None:
+    folder = write(tmp_path / "own", GOOD.replace('"mine"', '"explain"'), "explain")
+    assert rubric.load("explain", str(folder)).version == 3
+    assert rubric.load("explain").version != 3
+    assert rubric.load("detection", str(folder)) == rubric.load("detection")
+
+
+def test_what_is_not_there(tmp_path: Path) -> None:
+    folder = write(tmp_path / "own", GOOD)
+    assert (
+        "use one of detection, explain, fuzzing, generate, mine, simulation, specificity or a path to a .md file"
+        in refused(folder, "intent")
+    )
+    assert "there is no such folder" in refused(tmp_path / "nowhere")
+    assert "there is no nowhere.md" in refused(folder, "nowhere.md")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ('id = "mine"', 'id = "yours"', "its id is 'yours', which is not the name of the file"),
+        ('id = "mine"', "id = 7", "id = 7 is not text"),
+        ("version = 3", 'version = "3"', "version = '3' is not a number"),
+        ("version = 3", "version = true", "version = True is not a number"),
+        ("version = 3", "", "version is missing"),
+        ("version = 3", "version = 3\nauthor = 'me'", "'author' is not a known key"),
+        ('scale = "one sentence"', 'scale = ""', "scale = '' is not text"),
+        ('type = "string"', 'type = "sentence"', "its schema is no JSON schema at $.properties.explanation.type"),
+        ('required = ["explanation"]', 'required = "explanation"', "its schema is no JSON schema at $.required"),
+        ("Say what it is.\n", " \n", "there is no text after the front matter"),
+        ("+++\nSay", "Say", "has no front matter in TOML between +++ lines"),
+        ("version = 3", "version 3", "has no front matter in TOML between +++ lines"),
+    ],
+)
+def test_faults(old: str, new: str, found: str, tmp_path: Path) -> None:
+    assert old in GOOD
+    assert found in refused(write(tmp_path / "own", GOOD.replace(old, new, 1)))
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    write(tmp_path / "own", GOOD)
+    (tmp_path / "own" / "mine.md").write_bytes(b"+++\n\xff\xfe+++")
+    assert "has no front matter" in refused(tmp_path / "own")
+
+
+def test_an_answer_must_have_the_part_that_is_read(tmp_path: Path) -> None:
+    folder = write(tmp_path / "own", GOOD)
+    assert rubric.load("mine", str(folder), "explain").version == 3
+    assert "does not require 'answers', a part of an answer that is read" in refused(folder, like="detection")
+
+
+def settings(**explainer: Any) -> dict[str, Any]:
+    return {
+        "name": "base",
+        "subject": {"model": "m"},
+        "corpus": {"path": "c"},
+        "dictionaries": {"d": {"path": "w"}},
+        "explainers": {"e": {"kind": "llm", "provider": "scripted", "model": "m", **explainer}},
+        "scorers": {"s": {"kind": "embedding", "model": "m"}},
+    }
+
+
+def test_a_run_asks_its_own_rubrics(tmp_path: Path) -> None:
+    folder = write(tmp_path / "own", GOOD)
+    built = config.build(settings(rubric="mine") | {"rubrics": str(folder)}, "it")
+    role = built.explainers["e"]
+    assert isinstance(role, config.LLMExplainer)
+    assert explain.question(built, role).text == "Say what it is."
+    answers = config.build(settings(rubric="detection") | {"rubrics": str(folder)}, "it")
+    with pytest.raises(UserError, match="does not require 'explanation'"):
+        explain.question(answers, answers.explainers["e"])  # type: ignore[arg-type]
+
+
+def test_rubrics_of_the_folder_stand_in_the_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOINTERP_CACHE", str(tmp_path / "cache"))
+    shipped = (assets.rubrics() / "detection.md").read_text("utf-8")
+    tree = plant.settings(plant.plant(tmp_path / "planted"))
+    tree["rubrics"] = str(write(tmp_path / "own", shipped.replace("version = 1", "version = 9"), "detection"))
+    scores = autointerp.run(plant.write_config(tmp_path / "own.toml", tree), out=tmp_path / "runs").scores()
+    judged = scores[scores["scorer"] == "judge"]
+    assert set(judged["rubric"].str.split("@").str[0]) == {"detection.9"}
+
+
+def test_entries_of_a_list_need_their_parts_too(tmp_path: Path) -> None:
+    text = (assets.rubrics() / "detection.md").read_text().replace('"detection"', '"mine"').replace("fits", "suits")
+    folder = write(tmp_path / "own", text)
+    assert "does not require 'answers.fits', a part of an answer that is read" in refused(folder, like="detection")
+    assert rubric.load("mine", str(folder)).id == "mine"
