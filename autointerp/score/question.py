@@ -61,15 +61,18 @@ def dealt(shown: Sequence[Shown], rng: np.random.Generator) -> list[Shown]:
 
     Of all items one could tell the truth of the last from that of the others. With a coin for each (heads as often as
     items fire), the truth of an item says nothing of any other's, as long as no request holds most of those dealt.
-    About one in ten is left out.
+    About one in ten is left out; where it would be more than half of the firing or of the silent ones, they are dealt
+    anew.
     """
     sides = [[at for at, one in enumerate(shown) if one.fires == fires] for fires in (False, True)]
     share = len(sides[True]) / max(len(shown), 1)
-    queues = [rng.permutation(side).tolist() for side in sides]
-    found: list[int] = []
-    while queue := queues[rng.random() < share]:
-        found.append(queue.pop())
-    return [shown[at] for at in sorted(found)]
+    while True:
+        queues = [rng.permutation(side).tolist() for side in sides]
+        found: list[int] = []
+        while queue := queues[rng.random() < share]:
+            found.append(queue.pop())
+        if all(2 * len(queue) <= len(side) for queue, side in zip(queues, sides, strict=True)):
+            return [shown[at] for at in sorted(found)]
 
 
 def given(reply: Reply) -> Sequence[Mapping[str, Any]]:
