@@ -7,7 +7,7 @@ which `--at-once 1` shows), what is answered has the form that each shows its mo
 tokenizer and its chat template. Nothing is sent anywhere, so this says nothing of how good the answers are.
 
     shared   tokens that all requests of a role begin with, so that a prompt cache may hold them if they are enough for
-             one: hosted caches begin at 1,024 tokens or more, local ones at a few
+             one: hosted caches begin at 512 to 4,096 tokens, most at 1,024, local ones at a few
     schema   tokens of the JSON schema of our answers, which some providers count as input; delphi sends none
 
 The ratios count all tokens of request and answer alike, or, as hosted models are priced, those of answers five times
