@@ -60,7 +60,7 @@ class Pieces:
 
 
 def record(feature: dict[str, Any], number: int) -> LatentRecord:
-    """Firing excerpts for the explainer, drawn by delphi's sampler; the first half of the others fire, too."""
+    """Firing excerpts for the explainer, drawn by delphi's sampler."""
     pieces = Pieces()
     examples = [
         ActivatingExample(pieces.add(item["pieces"]), torch.tensor(item["activations"])) for item in feature["explain"]
@@ -68,19 +68,20 @@ def record(feature: dict[str, Any], number: int) -> LatentRecord:
     found = LatentRecord(Latent("hook", number), sorted(examples, key=lambda one: -one.max_activation))
     sampler(found, SamplerConfig(n_examples_test=0), pieces)
     assert len(found.train) == SamplerConfig().n_examples_train
-    judged: list[Item] = feature["score"]
-    firing, silent = judged[: len(judged) // 2], judged[len(judged) // 2 :]
-    found.test = [
-        ActivatingExample(
-            pieces.add(item["pieces"]), torch.tensor(item["activations"]), str_tokens=list(item["pieces"])
-        )
-        for item in firing
-    ]
-    found.not_active = [
-        NonActivatingExample(pieces.add(item["pieces"]), torch.zeros(len(item["pieces"])), list(item["pieces"]))
-        for item in silent
-    ]
     found.explanation = feature["explanation"]
+    return found
+
+
+def judged(found: LatentRecord, items: list[Item]) -> LatentRecord:
+    """The record with these excerpts to be judged."""
+    found.test, found.not_active = [], []
+    for item in items:
+        pieces, activations = item["pieces"], torch.tensor(item["activations"])
+        tokens = torch.arange(len(pieces))
+        if activations.any():
+            found.test.append(ActivatingExample(tokens, activations, str_tokens=pieces))
+        else:
+            found.not_active.append(NonActivatingExample(tokens, activations, pieces))
     return found
 
 
@@ -105,8 +106,11 @@ def main(folder: Path) -> None:
     written: dict[str, Any] = {"default": DEFAULT, "explainer": [one for found in records for one in explained(found)]}
     for scorer in SCORERS:
         for at_once in {DEFAULT, *given["at once"]}:
-            asked = [one for found in records for one in scored(found, scorer, at_once)]
-            written[f"{scorer} {at_once}"] = asked
+            written[f"{scorer} {at_once}"] = [
+                one
+                for found, feature in zip(records, given["features"], strict=True)
+                for one in scored(judged(found, feature[scorer]), scorer, at_once)
+            ]
     (folder / "delphi.json").write_text(json.dumps(written), "utf-8")
 
 

@@ -1,13 +1,13 @@
 """`python -m tests.bench.peers.tokens`: what a verdict and an explanation cost in tokens, here and in delphi 0.1.3.
 
-Both sides get the same excerpts of the shipped English text, the same sentences as explanations, and give the same
-number of verdicts. Which tokens fire is made up: a few of each excerpt, in one to three runs. What is sent is what each
+Both sides get the same excerpts of the shipped English text and the same sentences as explanations, and give a verdict
+on each excerpt. Which tokens fire is made up: a few of each excerpt, in one to three runs. What is sent is what each
 side's own functions make at its defaults (delphi: those of its command line; its classes put one excerpt in a request,
 which `--at-once 1` shows), what is answered has the form that each shows its model, and both are counted with one
 tokenizer and its chat template. Nothing is sent anywhere, so this says nothing of how good the answers are.
 
     shared   tokens that all requests of a role begin with, so that a prompt cache may hold them if they are enough for
-             one: hosted caches begin at 1,024 tokens or more, local ones at a few
+             one: hosted caches begin at 512 to 4,096 tokens, most at 1,024, local ones at a few
     schema   tokens of the JSON schema of our answers, which some providers count as input; delphi sends none
 
 The ratios count all tokens of request and answer alike, or, as hosted models are priced, those of answers five times
@@ -23,7 +23,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -33,13 +32,14 @@ from transformers import AutoTokenizer
 
 from autointerp import assets, rubric
 from autointerp.config import LLMExplainer, LLMScorer
-from autointerp.corpus.text import stable_hash
 from autointerp.explain import llm
 from autointerp.llm import answers
 from autointerp.llm.protocol import Reply, Request
-from autointerp.records import Evidence, Excerpt, Item
+from autointerp.records import Excerpt, Item
 from autointerp.score import judge
 from autointerp.score.cases import Case
+from autointerp.score.judge import Asked
+from autointerp.score.question import Shown
 from autointerp.subjects.text import TextSubject, convert_gguf
 from tests.bench.peers import environment
 
@@ -68,16 +68,11 @@ Sent = dict[str, Any]  # messages, the answer asked for and, of ours, its schema
 
 @dataclass(frozen=True)
 class Feature:
-    """What is known of a made-up feature. For detection half of the judged excerpts are silent, for fuzzing none is."""
+    """A made-up feature: what an explainer may see of it, and the items that are dealt to judges by question."""
 
-    number: int
     explanation: str
-    explain: tuple[Item, ...]
-    judged: tuple[Item, ...]
-
-    def score(self, question: str) -> tuple[Item, ...]:
-        half = len(self.judged) // 2
-        return self.judged if question == "fuzzing" else (*self.judged[:half], *map(silenced, self.judged[half:]))
+    explain: Sequence[Item]
+    score: Mapping[str, Sequence[Item]]
 
 
 @dataclass(frozen=True)
@@ -98,15 +93,19 @@ class Cost:
 
 
 def features(subject: TextSubject, n: int, n_judged: int) -> list[Feature]:
-    found = excerpts(subject, n * (FIRING + SILENT + n_judged), np.random.default_rng(0))
+    """Detection has firing and silent items, fuzzing firing ones; more than are judged, since some are left out."""
+    half = n_judged * 3 // 4
+    found = excerpts(subject, n * (FIRING + SILENT + 2 * half), np.random.default_rng(0))
 
     def firing(number: int) -> list[Item]:
         return [Item(one, f"bin{int(one.largest / 2)}", True, 1.0) for one in islice(found, number)]
 
-    return [
-        Feature(number, text, (*firing(FIRING), *map(silenced, firing(SILENT))), tuple(firing(n_judged)))
-        for number, text in zip(range(n), cycle(EXPLANATIONS), strict=False)
-    ]
+    known = []
+    for _, explanation in zip(range(n), cycle(EXPLANATIONS), strict=False):
+        explain = firing(FIRING) + silenced(firing(SILENT))
+        first, second = firing(half), firing(half)
+        known.append(Feature(explanation, explain, {"detection": first + silenced(second), "fuzzing": first + second}))
+    return known
 
 
 def excerpts(subject: TextSubject, n: int, rng: np.random.Generator) -> Iterator[Excerpt]:
@@ -127,8 +126,8 @@ def excerpts(subject: TextSubject, n: int, rng: np.random.Generator) -> Iterator
         yield Excerpt(document, start, document, pieces, tuple(activations.tolist()))
 
 
-def silenced(item: Item) -> Item:
-    return Item(replace(item.excerpt, activations=(0.0,) * WINDOW), "random", False, 1.0)
+def silenced(items: Sequence[Item]) -> list[Item]:
+    return [Item(replace(item.excerpt, activations=(0.0,) * WINDOW), "random", False, 1.0) for item in items]
 
 
 def explained(feature: Feature, examples: int) -> Sent:
@@ -138,19 +137,23 @@ def explained(feature: Feature, examples: int) -> Sent:
     return sent(request, {"explanation": feature.explanation})
 
 
-def judged(feature: Feature, question: str, at_once: int) -> list[Sent]:
-    """What a judge of ours is sent about an explanation, and the answers that it asks for."""
-    role = LLMScorer(kind="llm", provider="scripted", model="none", scores=(question,), items_per_request=at_once)
-    job = SimpleNamespace(rng=lambda *purpose: np.random.default_rng(stable_hash(0, *purpose)))
-    job.config = SimpleNamespace(rubrics=None)
-    known = Evidence("text", feature.number, 10.0, {"explain": (), "score": feature.score(question)}, "")
-    evidence = {"text": SimpleNamespace(by_feature={feature.number: known})}
-    case = Case("text", feature.number, "someone", "none", feature.explanation)
-    asked = judge.questions(job, "judge", role, case, evidence, False)  # type: ignore[arg-type]
-    assert sum(len(one.group) for one in asked) == len(feature.judged)
-    found = []
-    for one in asked:
-        truth = [shown.fires for shown in one.group]
+def judged(feature: Feature, question: str, n: int) -> list[Shown]:
+    """The n items that a judge of ours is shown, in their order."""
+    rng = np.random.default_rng(0)
+    found = judge.choose(judge.QUESTIONS[question].show(feature.score[question], rng), n, rng)
+    assert len(found) == n
+    return found
+
+
+def put(feature: Feature, question: str, shown: Sequence[Shown], at_once: int) -> list[Sent]:
+    """What a judge of ours is sent about the explanation, and the answers that it is asked for."""
+    role = LLMScorer(kind="llm", provider="scripted", model="none")
+    asks, text = judge.QUESTIONS[question], rubric.load(question)
+    case, found = Case("text", 0, "someone", "none", feature.explanation), []
+    for start in range(0, len(shown), at_once):
+        group = shown[start : start + at_once]
+        one = Asked(case, question, text, group, judge.request(asks, case.text, group, text, role.max_tokens))
+        truth = [item.fires for item in group]
         answer = {"answers": [{"id": at, ANSWERED[question]: fires} for at, fires in enumerate(truth)]}
         assert [said.value for said in judge.read(Reply("", "", answer), one)] == truth
         found.append(sent(one.request, answer))
@@ -165,17 +168,23 @@ def sent(request: Request, answer: dict[str, Any]) -> Sent:
     return {"messages": messages, "answer": text, "schema": json.dumps(request.schema, separators=(",", ":"))}
 
 
-def delphi(known: Sequence[Feature], at_once: Collection[int]) -> dict[str, Any]:
-    """What delphi sends about the same: by role and excerpts at once, and its `default` number of these."""
+def delphi(known: Sequence[Feature], n: int, at_once: Collection[int]) -> dict[str, Any]:
+    """What delphi sends about the same: by role and excerpts at once, and its `default` number of these.
 
-    def plain(items: Sequence[Item]) -> list[dict[str, Any]]:
-        return [{"pieces": item.excerpt.pieces, "activations": item.excerpt.activations} for item in items]
+    It marks silent excerpts in fuzzing where we mark firing ones wrongly, so to it those of ours are silent.
+    """
+
+    def plain(item: Item, fires: bool) -> dict[str, Any]:
+        return {"pieces": item.excerpt.pieces, "activations": [a * fires for a in item.excerpt.activations]}
 
     given = [
         {
             "explanation": feature.explanation,
-            "explain": plain([item for item in feature.explain if item.fires]),
-            "score": plain(feature.judged),  # delphi_prompts.py silences the half that `Feature.score` does
+            "explain": [plain(item, True) for item in feature.explain if item.fires],
+            **{
+                question: [plain(shown.item, shown.fires) for shown in judged(feature, question, n)]
+                for question in ANSWERED
+            },
         }
         for feature in known
     ]
@@ -230,7 +239,7 @@ def main() -> None:
     assert location is not None
     tokenizer = AutoTokenizer.from_pretrained(convert_gguf(location))
     known = features(TextSubject(nn.Identity(), tokenizer, SUBJECT), asked.features, asked.items)
-    theirs = delphi(known, asked.at_once)
+    theirs = delphi(known, asked.items, asked.at_once)
     examples = LLMExplainer.model_fields["examples"].default
     default = LLMScorer.model_fields["items_per_request"].default
 
@@ -250,7 +259,11 @@ def main() -> None:
         for number in asked.at_once:
             pairs += [(f"ours {number} at once", number, theirs["default"]), (f"both {number} at once", number, number)]
         for label, of_ours, of_delphi in pairs:
-            requests = [request for feature in known for request in judged(feature, question, of_ours)]
+            requests = [
+                request
+                for feature in known
+                for request in put(feature, question, judged(feature, question, asked.items), of_ours)
+            ]
             compare(
                 f"{question}, {label}",
                 len(known) * asked.items,
