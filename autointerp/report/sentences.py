@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Literal
 
 from autointerp.llm.lineage import normal_form
+from autointerp.measure.scores import PRIMARY
 from autointerp.report.data import Arm, Estimate, Report, flags, numbers, texts
 from autointerp.report.wording import count, decimal, interval, listing, masks, percent, plural, signed
 
@@ -241,11 +242,13 @@ def circular_approvals(report: Report) -> tuple[Sentence, ...]:
 
 
 def circular_approval(report: Report, arm: Arm) -> Sentence:
-    who = f"{arm.explainer} judged by {arm.scorer}" if arm.explainer != arm.scorer else arm.explainer
+    metric = own_question(report, arm)
+    how = "measured on texts by" if metric == PRIMARY["sensitivity"] else "judged by"
+    who = f"{arm.explainer} {how} {arm.scorer}" if arm.explainer != arm.scorer else arm.explainer
     part = "that the subject takes part in" if arm.grade == "E" else "of one model in two roles"
     start = f"The arm {part} ({who})"
-    groups = by_sign(report, "detection.ap.minus_shuffled", arm)
-    clauses = [approval(report, arm, verdict, groups[verdict]) for verdict in APPROVAL if groups[verdict]]
+    groups = by_sign(report, f"{metric}.minus_shuffled", arm)
+    clauses = [approval(report, arm, metric, verdict, groups[verdict]) for verdict in APPROVAL if groups[verdict]]
     if not clauses:
         return say(f"{start} could not be scored against its own shuffled control.", grades=(arm.grade,))
     return say(f"{start} scores " + "; ".join(clauses) + ".", grades=(arm.grade,))
@@ -258,14 +261,18 @@ APPROVAL: dict[Sign, str] = {
 }
 
 
-def approval(report: Report, arm: Arm, verdict: Sign, names: list[str]) -> str:
+def own_question(report: Report, arm: Arm) -> str:
+    """The primary metric of the first question that an arm answers: detection where it is one of them."""
+    asked = (metric for metric in PRIMARY.values() for name in report.names if report.estimate(name, metric, arm))
+    return next(asked, PRIMARY["detection"])
+
+
+def approval(report: Report, arm: Arm, metric: str, verdict: Sign, names: list[str]) -> str:
     """One clause for the dictionaries of one verdict. It "cannot tell" only where the interval holds 0."""
     true, shuffled, gains = (
-        [estimate for name in names if (estimate := report.estimate(name, metric, arm, control)) and estimate.scored]
-        for metric, control in (
-            ("detection.ap", "none"), ("detection.ap", "shuffled"), ("detection.ap.minus_shuffled", "none"),
-        )
-    )  # fmt: skip
+        [estimate for name in names if (estimate := report.estimate(name, asked, arm, control)) and estimate.scored]
+        for asked, control in ((metric, "none"), (metric, "shuffled"), (f"{metric}.minus_shuffled", "none"))
+    )
     where = "" if len(report.names) == 1 else f" in {place_words(report, names)}"
     pair = " and ".join(
         f"{spread([item.value for item in items])} on {word}"

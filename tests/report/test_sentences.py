@@ -380,6 +380,17 @@ def test_enough_features_need_no_hedge() -> None:
     assert found.plain.endswith("in all 3 dictionaries: it tells them apart.")
 
 
+def test_a_generator_speaks_of_the_texts_that_it_wrote() -> None:
+    report = build((1024,), arms=(LEXICAL, Arm("big", "writer", "D", 100)))
+    frame = report.dictionaries.copy()
+    written = frame["scorer"] == "writer"
+    frame.loc[written, "metric"] = frame.loc[written, "metric"].str.replace("detection.ap", "sensitivity.generated")
+    frame = frame[~written | frame["metric"].str.startswith("sensitivity.generated")]
+    (found,) = sentences.circular_approvals(dataclasses.replace(report, dictionaries=frame))
+    assert found.plain.startswith("The arm of one model in two roles (big measured on texts by writer) scores ")
+    assert "it tells them apart" in found.plain
+
+
 def test_one_dictionary_shows_the_difference() -> None:
     (found,) = sentences.circular_approvals(build((1024,)))
     assert "(difference +0.01 [−0.10, 0.12])" in found.plain
