@@ -164,7 +164,7 @@ def test_costs_are_those_of_all_starts(
     while True:
         starts += 1
         try:
-            run(config, (f"budget.requests={25 * starts}",), out=tmp_path)
+            run(config, (f"budget.requests={15 * starts}",), out=tmp_path)
         except WorkPending:
             continue
         break
