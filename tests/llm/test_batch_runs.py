@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from autointerp import cli, rubric
+from autointerp import cli
 from autointerp import config as configuration
 from autointerp.errors import UserError, WorkPending
 from autointerp.llm.protocol import Request
@@ -16,11 +16,9 @@ from autointerp.testing import server as faults
 from autointerp.testing.server import FaultServer, Received
 from tests import planted as plant
 
-DETECTION = rubric.load("detection").schema
-
 
 def judged(request: Received) -> str:
-    return json.dumps(plant.judge_knowing(Request(request.shared, request.content, DETECTION)))
+    return json.dumps(plant.judge_knowing(Request(request.shared, request.content)))
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from autointerp import rubric
 from autointerp.errors import UserError, WorkPending
 from autointerp.llm import client as client_module
 from autointerp.llm.protocol import Request
@@ -19,13 +18,12 @@ from autointerp.testing import server as faults
 from autointerp.testing.server import Fault, FaultServer, Received
 from tests import planted as plant
 
-DETECTION = rubric.load("detection").schema
 COST = ["role", "requests", "cached", "input_tokens", "output_tokens", "price_usd"]
 
 
 def played(request: Received) -> str:
     """The planted explainer and judge, behind HTTP."""
-    asked = Request(request.shared, request.content, DETECTION)
+    asked = Request(request.shared, request.content)
     return json.dumps((plant.explain_knowing if "ACTIVE" in request.content else plant.judge_knowing)(asked))
 
 
