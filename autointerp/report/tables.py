@@ -141,10 +141,6 @@ class Grid:
     metrics: tuple[str, ...]
     rows: tuple[tuple[str, Arm | None, tuple[Cell, ...]], ...]
 
-    @property
-    def armed(self) -> bool:
-        return any(arm for _, arm, _ in self.rows)
-
 
 QUESTIONS = {
     "loss": "What the reconstruction costs the subject",

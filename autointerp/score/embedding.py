@@ -13,13 +13,13 @@ from autointerp import assets
 from autointerp.config import EmbeddingScorer
 from autointerp.errors import UserError
 from autointerp.evidence.reader import DictionaryEvidence, PoolReader
+from autointerp.measure.scores import STRONG
 from autointerp.progress import progress
 from autointerp.records import Verdict
 from autointerp.score.cases import Case, about
 from autointerp.subjects.text import choose_device
 
 MAX_TOKENS = 256
-STRONG = 0.1  # of the feature's maximum: a firing that counts as more than a trace
 
 
 class Embedder:

@@ -17,7 +17,6 @@ from autointerp.records import Item
 from autointerp.score.question import Said, Shown, dealt, given
 
 TOP_LOGPROBS = 10
-HIGHEST = 10
 LIST = re.compile(r'"activations"\s*:\s*\[([\d\s,]*)\]')
 
 

@@ -20,6 +20,7 @@ import transformers  # noqa: F401 (it looks for some of these itself, before the
 ABSENT = "aiofiles beartype beartype.typing faiss httpx sentence_transformers tiktoken vllm vllm.distributed"
 for name in (*ABSENT.split(), "vllm.distributed.parallel_state", "vllm.inputs"):
     sys.modules[name] = MagicMock()
+# Only now, with these names in place, can delphi be imported: hence E402.
 from delphi.clients.client import Response  # noqa: E402
 from delphi.config import RunConfig, SamplerConfig  # noqa: E402
 from delphi.explainers import DefaultExplainer  # noqa: E402
