@@ -24,10 +24,22 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class PictureConfig(Record):
+    """How pictures reach a module of your own; models of transformers bring their image processor."""
+
+    size: int = Field(224, ge=1, description="Side of the square that is cut from the middle, in pixels.")
+    mean: tuple[float, float, float] = Field((0.485, 0.456, 0.406), description="Subtracted, by colour, from 0 to 1.")
+    std: tuple[float, float, float] = Field((0.229, 0.224, 0.225), description="Divided by then, by colour.")
+
+
 class SubjectConfig(Record):
     """The model under study."""
 
-    model: str = Field(description="Hub id, local path, or package:NAME/PATH of a file inside an installed package.")
+    model: str = Field(
+        description="Hub id, local path, package:NAME/PATH of a file inside an installed package, or "
+        "python:MODULE:FUNCTION, which returns a torch module that takes pictures."
+    )
+    picture: PictureConfig = Field(PictureConfig(), description="For python: alone, how pictures reach it.")
     device: str = Field("auto", description="torch device; auto takes cuda, else cpu.")
     dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="Precision of the forward pass.")
 
@@ -36,9 +48,15 @@ class CorpusConfig(Record):
     """Held-out documents, cut into contexts."""
 
     path: str = Field(
-        description="txt, jsonl, parquet, a folder of them, a shipped dataset, or hf:ID of a hub dataset."
+        description="txt, jsonl, parquet, pictures, a folder of them, a shipped dataset, or hf:ID of a hub dataset."
     )
     text_column: str = Field("text", description="Column (or jsonl key) that holds the text.")
+    image_column: str = Field("image", description="Column that holds pictures as the bytes of their files.")
+    label_columns: tuple[str, ...] = Field(
+        (),
+        description="Columns that say in words what a picture shows; for a folder of pictures, `folder` is the name of "
+        "the one it lies in. Code reads them, and encoders that cannot see; models that see are not told.",
+    )
     document_column: str = Field(
         "document", description="Column that names the document; without it each row is a document of its own."
     )
@@ -48,7 +66,7 @@ class CorpusConfig(Record):
     contexts: int = Field(512, ge=2, description="How many contexts to read, drawn by seed.")
     context_length: int = Field(128, ge=2, description="Tokens in a context.")
     contexts_per_document: int = Field(1, ge=1, description="At most this many contexts of one document.")
-    min_tokens: int = Field(16, ge=2, description="Shorter contexts (the tails of documents) are dropped and counted.")
+    min_tokens: int = Field(16, ge=1, description="Shorter contexts (the tails of documents) are dropped and counted.")
     explain_share: float = Field(0.5, gt=0, lt=1, description="Share of documents that explainers may see.")
 
 
@@ -115,7 +133,12 @@ class EvidenceConfig(Record):
     picked: dict[str, tuple[int, ...]] = Field(
         {}, description="Hand-picked features by dictionary name, instead of the draw; labelled hand-picked everywhere."
     )
-    window: int = Field(32, ge=4, description="Tokens in an excerpt, the piece of a context that is shown and judged.")
+    window: int = Field(
+        32,
+        ge=0,
+        description="Tokens in an excerpt, the piece of a context that is shown and judged; 0 takes each text whole, "
+        "as pictures always are.",
+    )
     pool: int = Field(
         256, ge=8, description="Contexts per split, drawn by seed, that give silent excerpts and base rates."
     )
@@ -367,6 +390,8 @@ class RunConfig(Record):
 
     @model_validator(mode="after")
     def consistent(self) -> "RunConfig":
+        if 0 < self.evidence.window < 4:
+            raise ValueError(f"evidence.window = {self.evidence.window} is neither 0 nor at least 4")
         if self.evidence.window > self.corpus.context_length:
             raise ValueError(
                 f"evidence.window = {self.evidence.window} is longer than corpus.context_length = "

@@ -9,7 +9,6 @@ import numpy as np
 from torch import Tensor
 
 from autointerp.config import LLMRole, RunConfig
-from autointerp.corpus.text import stable_hash
 from autointerp.dictionaries import Dictionary, controls, load_dictionary
 from autointerp.errors import UserError
 from autointerp.llm import ledger
@@ -17,8 +16,9 @@ from autointerp.llm.budget import Budget, Journal, price_of
 from autointerp.llm.client import Client
 from autointerp.llm.ledger import Ledger
 from autointerp.llm.providers import open_provider
-from autointerp.store import RunDirectory
-from autointerp.subjects.text import TextSubject, choose_device
+from autointerp.store import RunDirectory, stable_hash
+from autointerp.subjects.load import load
+from autointerp.subjects.subject import Modality, Subject, choose_device
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -41,11 +41,11 @@ class Job:
         self.budget = Budget(config.budget, self._journal)
 
     @cached_property
-    def subject(self) -> TextSubject:
-        return TextSubject.load(self.config.subject)
+    def subject(self) -> Subject:
+        return load(self.config.subject)
 
     @cached_property
-    def shuffled_subject(self) -> TextSubject:
+    def shuffled_subject(self) -> Subject:
         return self.subject.shuffled(stable_hash(self.config.seed, "shuffled subject"))
 
     @cached_property
@@ -87,14 +87,31 @@ class Job:
             sites[name] = Site(self.subject.resolve(hook), entry.control == "shuffled_subject")
         return sites
 
-    def hidden(self, contexts: Sequence[Sequence[int]], sites: Iterable[Site]) -> dict[Site, Tensor]:
-        """Hook outputs [n, context_length, d] at each site, by one forward pass of each subject that is needed."""
+    @cached_property
+    def hooks(self) -> tuple[str, ...]:
+        """The modules that the dictionaries read."""
+        return tuple(sorted({site.hook for site in self.sites.values()}))
+
+    @cached_property
+    def reads(self) -> frozenset[Modality]:
+        """What documents have to be made of for every dictionary to read them."""
+        return self.subject.reads(self.hooks)
+
+    @cached_property
+    def length(self) -> int:
+        """Positions that every context is padded to."""
+        return self.subject.length(self.hooks, self.config.corpus.context_length)
+
+    def hidden(
+        self, contexts: Sequence[Sequence[int]], sites: Iterable[Site], images: Sequence[bytes] = ()
+    ) -> dict[Site, Tensor]:
+        """Hook outputs [n, length, d] at each site, by one forward pass of each subject that is needed."""
         wanted = set(sites)
         found: dict[Site, Tensor] = {}
         for shuffled in {site.shuffled for site in wanted}:
             subject = self.shuffled_subject if shuffled else self.subject
             hooks = sorted(site.hook for site in wanted if site.shuffled == shuffled)
-            outputs = subject.hidden(contexts, self.config.corpus.context_length, hooks)
+            outputs = subject.hidden(contexts, self.length, hooks, images)
             found |= {Site(hook, shuffled): output for hook, output in outputs.items()}
         return found
 

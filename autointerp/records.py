@@ -10,24 +10,42 @@ SPLITS: tuple[Split, Split] = ("explain", "score")  # their index is the int8 th
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
-    """One forward unit: a run of tokens that never crosses a document.
+class Grid:
+    """Where the patches of a picture stand among the positions of its context: row by row, from `start` on."""
 
-    `id` is a 63-bit hash of document and position, so shards agree on it without talking to each other.
+    start: int
+    rows: int
+    columns: int
+
+    @property
+    def positions(self) -> slice:
+        return slice(self.start, self.start + self.rows * self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One forward unit: a run of tokens that never crosses a document, a picture, or a picture with text around it.
+
+    `id` is a 63-bit hash of document and position, so shards agree on it without talking to each other. `tokens` has an
+    id for every position, patches among them. `image` is the picture as the subject sees it, a PNG file.
     """
 
     id: int
     document: int
     split: Split
     tokens: tuple[int, ...]
+    image: bytes = b""
+    grid: Grid | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """The unit that is shown and judged: the window `start : start + len(tokens)` of a context.
+    """The unit that is shown and judged: the window `start : start + len(tokens)` of a context, or all of it.
 
     Windows lie on a fixed grid, so where a feature fires inside one says nothing about how it was chosen.
-    `pieces` are the tokens as text; `activations` are a_i at the same positions, 0 where masked or silent.
+    `pieces` are the tokens as text; `activations` are a_i at the same positions, 0 where masked or silent. An excerpt
+    with a picture has its `grid`, and perhaps a `label`: words of the corpus for what it shows, which no judge that
+    sees the picture is told.
     """
 
     context: int
@@ -35,6 +53,8 @@ class Excerpt:
     document: int
     pieces: tuple[str, ...]
     activations: tuple[float, ...]
+    grid: Grid | None = None
+    label: str = ""
 
     @property
     def id(self) -> str:

@@ -19,6 +19,8 @@ from autointerp import assets
 from autointerp.errors import UserError
 from autointerp.mirror import Mirror
 
+GRID = pa.struct([(name, pa.int32()) for name in ("start", "rows", "columns")])  # of patches, null without a picture
+
 
 def digest(path: Path) -> str:
     """sha256 of a file, or of a folder's files and their names; all of the content, never a sample of it."""
@@ -31,6 +33,12 @@ def digest(path: Path) -> str:
 def digest_of(value: Any) -> str:
     """sha256 of a JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False, default=str).encode()).hexdigest()
+
+
+def stable_hash(*parts: object) -> int:
+    """A 63-bit hash that is the same on every machine and in every process."""
+    joined = "\x1f".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(joined.encode("utf-8", "surrogatepass")).digest()[:8], "big") >> 1
 
 
 def disk_full(error: BaseException) -> bool:

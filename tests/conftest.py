@@ -8,6 +8,7 @@ from tokenizers.trainers import BpeTrainer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
 
 from autointerp.config import SubjectConfig
+from autointerp.subjects.load import load
 from autointerp.subjects.text import TextSubject
 
 WORDS = (
@@ -46,4 +47,4 @@ def tiny_subject_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_subject(tiny_subject_path: Path) -> TextSubject:
-    return TextSubject.load(SubjectConfig(model=str(tiny_subject_path), device="cpu"))
+    return load(SubjectConfig(model=str(tiny_subject_path), device="cpu"))

@@ -315,7 +315,7 @@ def test_circularity_is_refused_before_anything_is_loaded_or_asked(
     def load(*_: object) -> None:
         raise AssertionError("the subject was loaded")
 
-    monkeypatch.setattr("autointerp.subjects.text.TextSubject.load", load)
+    monkeypatch.setattr("autointerp.job.load", load)
     del tree["circularity"]
     config = plant.write_config(tmp_path / "circular.toml", tree)
     for word in ("run", "collect", "check"):

@@ -49,7 +49,7 @@ def collect(
         cache = HiddenCache(job, prepared, shard)
         for start in range(0, len(contexts), job.config.collect.batch_size):
             batch = contexts[start : start + job.config.collect.batch_size]
-            hidden = job.hidden([context.tokens for context in batch], sites)
+            hidden = job.hidden([context.tokens for context in batch], sites, [context.image for context in batch])
             for site in sites:
                 rule, moments = rules[site], part.moments[str(site)]
                 mask = rule.mask([context.tokens for context in batch], hidden[site], str(site))
@@ -156,7 +156,7 @@ class HiddenCache:
         self.n = prepared.offsets[shard + 1] - prepared.offsets[shard]
         self.files: dict[Site, BinaryIO] = {}
         widths = {site: job.dictionaries[name].d_in for name, site in job.sites.items()}
-        size = 4.0 * prepared.offsets[-1] * job.config.corpus.context_length * sum(widths.values())
+        size = 4.0 * prepared.offsets[-1] * job.length * sum(widths.values())
         self.fits = size <= job.config.collect.cache_gb * 2**30
 
     def append(self, site: Site, hidden: Tensor) -> None:

@@ -1,6 +1,7 @@
 """What the subject loses when a dictionary's reconstruction stands in for the hook's output."""
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,8 @@ from autointerp.dictionaries import Dictionary
 from autointerp.job import Job, Site
 from autointerp.progress import progress
 from autointerp.subjects.positions import PositionRule
-from autointerp.subjects.text import TextSubject
 
-Tokens = Sequence[Sequence[int]]
+Read = tuple[list[int], bytes | None]  # the tokens of a context and its picture
 
 
 def losses(job: Job, prepared: Prepared) -> dict[str, dict[str, list[float]]]:
@@ -36,10 +36,12 @@ def losses(job: Job, prepared: Prepared) -> dict[str, dict[str, list[float]]]:
 
         def measure(site: Site, replace: Callable[[Tensor], Tensor]) -> Tensor:
             parts = []
-            for start in range(0, len(contexts), size):
-                batch = contexts[start : start + size]
-                parts.append(one_batch(job, prepared, batch, site, replace))
-                advance(len(batch))
+            for _, same in groupby(contexts, key=lambda read: read[1] is not None):
+                alike = list(same)
+                for start in range(0, len(alike), size):
+                    batch = alike[start : start + size]
+                    parts.append(one_batch(job, prepared, batch, site, replace))
+                    advance(len(batch))
             return torch.cat(parts)
 
         for site in sites:
@@ -62,18 +64,19 @@ def sums(loss: Tensor, known: Tensor) -> list[float]:
     return torch.where(known, loss, 0.0).sum(1).tolist()
 
 
-def draw(job: Job, prepared: Prepared) -> list[list[int]]:
-    """The tokens of `loss_contexts` contexts, a seeded choice of all."""
+def draw(job: Job, prepared: Prepared) -> list[Read]:
+    """Tokens and pictures of `loss_contexts` contexts, a seeded choice of all; those with a picture come last."""
     n = min(job.config.collect.loss_contexts, prepared.offsets[-1])
     rows = np.sort(job.rng("loss").permutation(prepared.offsets[-1])[:n])
-    found: list[list[int]] = []
+    found: list[Read] = []
     with pq.ParquetFile(job.directory / "collect" / "contexts.parquet") as file:
         for shard in prepared.shards:
             first, end = prepared.offsets[shard : shard + 2]
             inside = rows[(rows >= first) & (rows < end)] - first
             if len(inside):
-                found += file.read_row_group(shard, ["tokens"])["tokens"].take(inside).to_pylist()
-    return found
+                table = file.read_row_group(shard, ["tokens", "image"]).take(inside)
+                found += zip(table["tokens"].to_pylist(), table["image"].to_pylist(), strict=True)
+    return sorted(found, key=lambda read: read[1] is not None)
 
 
 def reconstruct(dictionary: Dictionary) -> Callable[[Tensor], Tensor]:
@@ -83,13 +86,16 @@ def reconstruct(dictionary: Dictionary) -> Callable[[Tensor], Tensor]:
     return replace
 
 
-def one_batch(job: Job, prepared: Prepared, tokens: Tokens, site: Site, replace: Callable[[Tensor], Tensor]) -> Tensor:
-    """Losses in nats, float64 [n, context_length - 1], with the counted outputs x [m, d] of the site replaced.
+def one_batch(
+    job: Job, prepared: Prepared, batch: Sequence[Read], site: Site, replace: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Losses in nats, float64 [n, length - 1], with the counted outputs x [m, d] of the site replaced.
 
     The output at a position predicts the next token: nan where a position does not count or has none.
     """
-    subject: TextSubject = job.shuffled_subject if site.shuffled else job.subject
+    subject = job.shuffled_subject if site.shuffled else job.subject
     rule = PositionRule(job.config.positions, subject, prepared.limits)
+    tokens = [ids for ids, _ in batch]
     seen: dict[str, Any] = {}
 
     def edit(hidden: Tensor) -> Tensor:
@@ -98,5 +104,5 @@ def one_batch(job: Job, prepared: Prepared, tokens: Tokens, site: Site, replace:
         changed[mask] = replace(hidden[mask].float()).to(hidden.dtype)
         return changed
 
-    loss = subject.losses(tokens, job.config.corpus.context_length, {site.hook: edit})
+    loss = subject.losses(tokens, job.length, {site.hook: edit}, [image or b"" for _, image in batch])
     return loss.double().masked_fill(~seen["mask"][:, :-1], torch.nan).cpu()

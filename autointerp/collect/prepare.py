@@ -7,7 +7,7 @@ controls that have to be fitted. Whoever comes first writes it down, under a loc
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -26,13 +26,14 @@ from autointerp.corpus import text as corpus
 from autointerp.dictionaries import Dictionary, controls, hub
 from autointerp.errors import UserError
 from autointerp.job import Job, Site
-from autointerp.records import Context
-from autointerp.store import atomic, digest, digest_of, write_text
+from autointerp.records import Context, Grid
+from autointerp.store import GRID, atomic, digest, digest_of, write_text
 from autointerp.subjects.positions import PositionRule
 
 CALIBRATION_CONTEXTS = 32  # the norm limit is read off so many, whatever the batch size, so that batches cannot move it
 FITTING_CONTEXTS = 64  # controls are fitted on so many
 FITTED = ("neurons", "pca", "random", "density_matched")  # controls that need the hook's output
+SHARD_BYTES = 64 * 2**20  # of pictures, before a shard ends: it is held in memory
 CONTEXTS = pa.schema(
     [
         ("id", pa.int64()),
@@ -42,6 +43,9 @@ CONTEXTS = pa.schema(
         ("length", pa.int32()),
         ("tokens", pa.list_(pa.int32())),
         ("pieces", pa.list_(pa.string())),
+        ("image", pa.binary()),
+        ("grid", GRID),
+        ("label", pa.string()),
     ]
 )
 
@@ -50,8 +54,8 @@ CONTEXTS = pa.schema(
 class Prepared:
     """`offsets` are the first context of each shard and the end; `limits` the norm limits by site.
 
-    `picked` are the features that were hand-picked then, by dictionary; later picks need not be tracked. `files` are
-    the hashes of what was written beside it.
+    `picked` are the features that were hand-picked then, by dictionary; later picks need not be tracked. `refused` are
+    names of pictures that could not be read, by reason. `files` are the hashes of what was written beside it.
     """
 
     inputs: dict[str, str]
@@ -59,6 +63,7 @@ class Prepared:
     limits: dict[str, float]
     picked: dict[str, tuple[int, ...]]
     counts: dict[str, int]
+    refused: dict[str, list[str]]
     split_hash: str
     files: dict[str, str]
 
@@ -119,12 +124,13 @@ def prepare(job: Job) -> Prepared:
             shutil.rmtree(folder)  # what other inputs left
         elif all(path.exists() and digest(path) == found.files[name] for name, path in written(job).items()):
             return found
-        counts, offsets, split_hash = draw_contexts(job, folder / "contexts.parquet", folder / "scratch")
+        drawn = draw_contexts(job, folder / "contexts.parquet", folder / "scratch")
+        counts, refused, offsets, split_hash = drawn
         first = list(islice(read_contexts(folder / "contexts.parquet", range(len(offsets) - 1)), FITTING_CONTEXTS))
         limits = calibrate(job, first)
         fit_controls(job, first, limits)
         files = {name: digest(path) for name, path in written(job).items()}
-        made = Prepared(wanted, tuple(offsets), limits, job.config.evidence.picked, counts, split_hash, files)
+        made = Prepared(wanted, tuple(offsets), limits, job.config.evidence.picked, counts, refused, split_hash, files)
         write_text(folder / "prepared.json", json.dumps(asdict(made), indent=1) + "\n")
         job.directory.publish()
         return made
@@ -164,13 +170,18 @@ def differences(before: dict[str, str], now: dict[str, str]) -> list[str]:
     return sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
 
 
-def draw_contexts(job: Job, path: Path, scratch: Path) -> tuple[dict[str, int], list[int], str]:
-    """Write the contexts, a row group a shard; return (counts, offsets of the shards, a hash of the split)."""
+def draw_contexts(job: Job, path: Path, scratch: Path) -> tuple[dict[str, int], dict[str, list[str]], list[int], str]:
+    """Write the contexts, a row group a shard.
+
+    Returns (counts, names of refused pictures by reason, offsets of the shards, a hash of the split).
+    """
     config = job.config
     counts: dict[str, int] = {}
+    refused: dict[str, list[str]] = {}
     offsets, split_hash = [0], hashlib.sha256()
     rows: list[dict[str, Any]] = []
-    stream = corpus.draw(config.corpus, job.subject, config.seed, counts, scratch)
+    pictures = 0  # bytes of them in the rows
+    stream = corpus.draw(config.corpus, job.subject, job.hooks, config.seed, counts, refused, scratch)
     with (
         closing(stream),
         atomic(path) as temporary,
@@ -184,8 +195,11 @@ def draw_contexts(job: Job, path: Path, scratch: Path) -> tuple[dict[str, int], 
 
         for drawn in stream:
             context = drawn.context
-            if len(rows) >= config.collect.shard_contexts and rows[-1]["document"] != context.document:
+            full = len(rows) >= config.collect.shard_contexts or pictures >= SHARD_BYTES
+            if full and rows[-1]["document"] != context.document:
                 flush()
+                pictures = 0
+            pictures += len(context.image)
             rows.append(
                 {
                     "id": context.id,
@@ -195,26 +209,31 @@ def draw_contexts(job: Job, path: Path, scratch: Path) -> tuple[dict[str, int], 
                     "length": len(context.tokens),
                     "tokens": context.tokens,
                     "pieces": drawn.pieces,
+                    "image": context.image or None,
+                    "grid": asdict(context.grid) if context.grid else None,
+                    "label": drawn.label,
                 }
             )
             split_hash.update(f"{context.document:016x}{context.split}".encode())
         flush()
-    return counts, offsets, split_hash.hexdigest()
+    return counts, refused, offsets, split_hash.hexdigest()
 
 
 def read_contexts(path: Path, shards: range | list[int]) -> Iterator[Context]:
     with pq.ParquetFile(path) as file:
         for shard in shards:
-            table = file.read_row_group(shard, ["id", "document", "split", "tokens"])
+            table = file.read_row_group(shard, ["id", "document", "split", "tokens", "image", "grid"])
             for row in table.to_pylist():
-                yield Context(row["id"], row["document"], row["split"], tuple(row["tokens"]))
+                grid = Grid(**row["grid"]) if row["grid"] else None
+                yield Context(row["id"], row["document"], row["split"], tuple(row["tokens"]), row["image"] or b"", grid)
 
 
 def calibrate(job: Job, first: list[Context]) -> dict[str, float]:
     """The norm limit of every site, off the first contexts. Refuses a dictionary that cannot read its site."""
     rule = PositionRule(job.config.positions, job.subject)
-    tokens = [context.tokens for context in first[:CALIBRATION_CONTEXTS]]
-    hidden = hidden_of(job, tokens, set(job.sites.values()))
+    first = first[:CALIBRATION_CONTEXTS]
+    tokens = [context.tokens for context in first]
+    hidden = hidden_of(job, first, set(job.sites.values()))
     for name, dictionary in job.originals.items():
         check_fit(name, dictionary, job.sites[name], hidden[job.sites[name]])
     for site, output in hidden.items():
@@ -238,7 +257,7 @@ def fit_controls(job: Job, first: list[Context], limits: dict[str, float]) -> No
         return
     tokens = [context.tokens for context in first]
     rule = PositionRule(job.config.positions, job.subject, limits)
-    hidden = hidden_of(job, tokens, {job.sites[name] for name in wanted})
+    hidden = hidden_of(job, first, {job.sites[name] for name in wanted})
     for name, entry in wanted.items():
         site, like = job.sites[name], job.originals[str(entry.like)]
         x = hidden[site][rule.mask(tokens, hidden[site], str(site))].float()
@@ -259,8 +278,9 @@ def fit_controls(job: Job, first: list[Context], limits: dict[str, float]) -> No
             controls.save(fitted, temporary)
 
 
-def hidden_of(job: Job, tokens: list[tuple[int, ...]], sites: set[Site]) -> dict[Site, Tensor]:
+def hidden_of(job: Job, contexts: Sequence[Context], sites: set[Site]) -> dict[Site, Tensor]:
     """Hook outputs of some contexts at once, batch by batch."""
     size = job.config.collect.batch_size
-    parts = [job.hidden(tokens[start : start + size], sites) for start in range(0, len(tokens), size)]
+    batches = [contexts[start : start + size] for start in range(0, len(contexts), size)]
+    parts = [job.hidden([c.tokens for c in batch], sites, [c.image for c in batch]) for batch in batches]
     return {site: torch.cat([part[site] for part in parts]) for site in sites}

@@ -146,6 +146,7 @@ def write(job: Job, prepared: Prepared, whole: Part) -> tuple[list[Path], dict[s
         "masked": dict(sorted(fewest.masked.items())),
         "masked_at": site,
         "norm_limits": prepared.limits,
+        "refused": prepared.refused,
         "split_hash": prepared.split_hash,
         "shards": len(prepared.shards),
     }

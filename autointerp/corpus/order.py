@@ -18,16 +18,24 @@ ROW_BYTES = 256  # a row besides its text: the tuple, the key, the name
 
 
 class Row(NamedTuple):
-    """Part of a document: the document's 63-bit key, whether this part trained a dictionary, its name, its text."""
+    """Part of a document: the document's 63-bit key, whether this part trained a dictionary, its name, what it holds.
+
+    A part is a text, or a picture (the bytes of its file), perhaps with text around it and a label in words.
+    """
 
     key: int
     trained: bool
     name: str
     text: str
+    image: bytes = b""
+    label: str = ""
 
 
 COUNTED = pa.schema([("key", pa.int64()), ("trained", pa.bool_())])
-SCHEMA = pa.schema([*COUNTED, ("name", pa.large_string()), ("text", pa.large_string())])
+SCHEMA = pa.schema(
+    [*COUNTED, ("name", pa.large_string()), ("text", pa.large_string()), ("image", pa.large_binary()),
+     ("label", pa.large_string())]
+)  # fmt: skip
 OPTIONS = pa.ipc.IpcWriteOptions(compression="zstd")
 
 
@@ -40,7 +48,7 @@ def scatter(rows: Iterable[Row], folder: Path, depth: int = 0) -> tuple[list[Row
     size = 0
     for row in rows:
         held.append(row)
-        size += ROW_BYTES + sys.getsizeof(row.text)
+        size += ROW_BYTES + sys.getsizeof(row.text) + len(row.image)
         if size > BUCKET_BYTES and depth < DEPTH:
             spill(held, folder, depth)
             held, size = [], 0

@@ -1,12 +1,15 @@
 """Files behind a corpus path, on this machine or in any store that fsspec knows, and the documents in them.
 
+A document is a text, or a picture as the bytes of its file: nothing is decoded here.
+
 Documents are a stream: of a file no more is in memory than a few rows, or the one document that is being read.
 """
 
+import hashlib
 import importlib.metadata
 import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,20 +21,31 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.registry import known_implementations
 
-from autointerp import assets
+from autointerp import assets, pictures
 from autointerp.config import CorpusConfig
 from autointerp.errors import UserError
-from autointerp.store import digest
+from autointerp.store import digest, stable_hash
 
-KINDS = (".txt", ".jsonl", ".parquet", ".txt.gz", ".jsonl.gz")
+KINDS = (".txt", ".jsonl", ".parquet", ".txt.gz", ".jsonl.gz", *pictures.ENDINGS)
+FOLDER = "folder"  # the label column that a folder of pictures has
+NO_FILE = b"\0"  # stands for a picture of which only a path is known: it is refused and counted as no picture
 ROWS = 64  # of a parquet file in memory at a time; a row may be a whole book
 BUFFER = 2**20  # bytes of a parquet column read at a time; without it arrow reads all of a row group at once
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
+    """A document or a part of one: a text, or a picture (the bytes of its file), perhaps with text and a label."""
+
     name: str
     text: str
+    image: bytes = b""
+    label: str = ""
+
+    @property
+    def key(self) -> int:
+        """What it is known by where documents are compared: the same for the same text and the same file."""
+        return stable_hash(self.text, hashlib.sha256(self.image).hexdigest()) if self.image else stable_hash(self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +92,7 @@ def files(path: str) -> list[Source]:
             raise FileNotFoundError(path)
         if filesystem.info(root)["type"] != "directory":
             return [Source(filesystem, root, utf8(root.rstrip("/").rpartition("/")[2]), alone=True)]
-        names = [name for name in filesystem.find(root) if name.endswith(KINDS)]
+        names = [name for name in filesystem.find(root) if name.lower().endswith(KINDS)]
     except Exception as error:
         raise refusal(path, error) from None
     found = [Source(filesystem, name, utf8(name.removeprefix(root).lstrip("/")), alone=False) for name in names]
@@ -86,7 +100,7 @@ def files(path: str) -> list[Source]:
     found = [source for source in found if not source.local or filesystem.isfile(source.path)]
     if not found:
         raise UserError(
-            f"you asked for the corpus {path!r}", "the folder holds no .txt, .jsonl or .parquet", "add some"
+            f"you asked for the corpus {path!r}", "the folder holds no .txt, .jsonl, .parquet or pictures", "add some"
         )
     return sorted(found, key=lambda source: source.origin.split("/"))
 
@@ -124,19 +138,21 @@ def fingerprints(path: str) -> dict[str, str]:
 
 
 def documents(path: str, config: CorpusConfig) -> Iterator[Document]:
-    """All documents of a corpus that hold more than white space, file by file, row by row.
+    """All documents of a corpus that hold a picture or more than white space, file by file, row by row.
 
     Rows that share a document name are joined by the splits, not by their text. What cannot be read is a UserError
-    when the stream reaches it; one without any text is, at its end.
+    when the stream reaches it; one without any text or picture is, at its end.
     """
     empty = True
     rows = hub(path.removeprefix("hf:"), config) if is_hub(path) else (d for s in files(path) for d in read(s, config))
     for document in rows:
-        if document.text.strip():
+        if document.image or document.text.strip():
             empty = False
             yield document
     if empty:
-        raise UserError(f"you asked for the corpus {path!r}", "it holds no text", "give files with some text in them")
+        raise UserError(
+            f"you asked for the corpus {path!r}", "it holds no text and no picture", "give files with something in them"
+        )
 
 
 def read(source: Source, config: CorpusConfig) -> Iterator[Document]:
@@ -147,6 +163,14 @@ def read(source: Source, config: CorpusConfig) -> Iterator[Document]:
             yield from parquet(source, config)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # OSError: a damaged page, an intact footer
             raise UserError(asked, f"it is not readable parquet ({error})", "write it again") from None
+        return
+    if origin.lower().endswith(pictures.ENDINGS):
+        try:
+            data = source.filesystem.cat_file(source.path)
+        except OSError as error:
+            raise UserError(asked, f"it cannot be read ({error})", "check the file, or write it again") from None
+        folder = source.path.rpartition("/")[0].rpartition("/")[2]
+        yield Document(origin, "", data, label_of(origin, {FOLDER: folder}, config))
         return
     try:
         with source.filesystem.open(source.path, "r", encoding="utf-8", compression="infer") as lines:
@@ -171,9 +195,13 @@ def read(source: Source, config: CorpusConfig) -> Iterator[Document]:
 def parquet(source: Source, config: CorpusConfig) -> Iterator[Document]:
     with source.filesystem.open(source.path, "rb") as handle, pq.ParquetFile(handle, buffer_size=BUFFER) as file:
         columns = file.schema_arrow.names
-        if file.metadata.num_rows and config.text_column not in columns:
+        holding = (config.text_column, config.image_column)
+        if file.metadata.num_rows and not set(holding) & set(columns):
             raise no_column(source.origin, columns, config)
-        needed = [name for name in columns if name in (config.text_column, config.document_column)]
+        if config.image_column in columns:
+            refuse_unlabelled(source.origin, columns, config)
+        wanted = {*holding, config.document_column, *config.label_columns}
+        needed = [name for name in columns if name in wanted]
         batches = file.iter_batches(ROWS, columns=needed)
         yield from named(source.origin, (row for batch in batches for row in batch.to_pylist()), config)
 
@@ -209,22 +237,52 @@ def blocks(lines: Iterable[str]) -> Iterator[str]:
 
 
 def named(origin: str, rows: Iterable[dict[str, Any]], config: CorpusConfig) -> Iterator[Document]:
-    """Rows as documents. A row may lack the text column, which makes it empty; if all do, it is the wrong column."""
+    """Rows as documents. A row may lack a column, which makes it empty; if all lack both, they are the wrong ones."""
+    holding = {config.text_column, config.image_column}
     keys: set[str] = set()
     for number, row in enumerate(rows):
-        if config.text_column not in keys:
+        if not holding & keys:
             keys |= row.keys()
         name = row.get(config.document_column)
-        yield Document(f"{origin}#{number}" if name is None else utf8(name), utf8(row.get(config.text_column) or ""))
-    if keys and config.text_column not in keys:
+        image = file_of(row.get(config.image_column))
+        yield Document(
+            f"{origin}#{number}" if name is None else utf8(name),
+            utf8(row.get(config.text_column) or ""),
+            image,
+            label_of(origin, row, config) if image else "",
+        )
+    if keys and not holding & keys:
         raise no_column(origin, sorted(map(str, keys)), config)
+
+
+def file_of(value: Any) -> bytes:
+    """A picture as the bytes of its file: as they are, or in the Hugging Face form, with `bytes` beside a path."""
+    if isinstance(value, Mapping):
+        value = value.get("bytes") or NO_FILE
+    return value if isinstance(value, bytes) else NO_FILE if value is not None else b""
+
+
+def label_of(origin: str, row: Mapping[str, Any], config: CorpusConfig) -> str:
+    """What the label columns say, in their order."""
+    refuse_unlabelled(origin, list(row), config)
+    return ", ".join(utf8(row[name]) for name in config.label_columns if row[name] is not None)
+
+
+def refuse_unlabelled(origin: str, columns: Sequence[str], config: CorpusConfig) -> None:
+    for name in config.label_columns:
+        if name not in columns:
+            raise UserError(
+                f"you asked for the label column {name!r}",
+                f"{origin} has {', '.join(map(str, columns))}",
+                "set corpus.label_columns",
+            )
 
 
 def no_column(origin: str, columns: list[str], config: CorpusConfig) -> UserError:
     return UserError(
         f"you asked for the column {config.text_column!r}",
         f"{origin} has the columns {', '.join(columns)}",
-        "set corpus.text_column",
+        "set corpus.text_column, or corpus.image_column for pictures",
     )
 
 
@@ -239,12 +297,15 @@ def hub(name: str, config: CorpusConfig) -> Iterator[Document]:
     try:
         # The version is asked for first: a folder called `datasets` would import, but has no version.
         importlib.metadata.version("datasets")
-        from datasets import load_dataset
+        import datasets
     except (ImportError, importlib.metadata.PackageNotFoundError):
         raise UserError(asked, "the datasets library is not installed", "pip install datasets") from None
     identifier, _, split = name.partition(":")
     try:
-        yield from named(identifier, load_dataset(identifier, split=split or "train", streaming=True), config)
+        rows = datasets.load_dataset(identifier, split=split or "train", streaming=True)
+        if config.image_column in (getattr(rows, "column_names", None) or ()):
+            rows = rows.cast_column(config.image_column, datasets.Image(decode=False))  # files as they are: we decode with care
+        yield from named(identifier, rows, config)
     except (OSError, ValueError) as error:  # no such dataset or split; offline; a damaged shard
         raise UserError(
             asked, f"the datasets library cannot read it ({error})", "check its id, its split and the network"

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
-from autointerp.records import SPLITS, Evidence, Excerpt, Item, Split
+from autointerp.records import SPLITS, Evidence, Excerpt, Grid, Item, Split
 
 
 class PoolReader:
@@ -69,4 +69,5 @@ def excerpt_of(row: dict[str, Any]) -> Excerpt:
     """A row of an items or pool table; the pool keeps activations apart, so its excerpts come with zeros."""
     pieces = tuple(row["pieces"])
     activations = row.get("activations") or [0.0] * len(pieces)
-    return Excerpt(row["context"], row["start"], row["document"], pieces, tuple(activations))
+    grid = Grid(**row["grid"]) if row["grid"] else None
+    return Excerpt(row["context"], row["start"], row["document"], pieces, tuple(activations), grid, row["label"])

@@ -1,6 +1,6 @@
 """Exact activations of selected contexts: replay is the truth, the sketch only says where to look."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +14,41 @@ from torch import Tensor
 from autointerp.collect.collector import cached
 from autointerp.job import Job, Site
 from autointerp.progress import progress
-from autointerp.records import SPLITS, Excerpt
+from autointerp.records import SPLITS, Excerpt, Grid
 from autointerp.subjects.positions import PositionRule
 
 CONTEXTS_AT_ONCE = 64
 
 
 class Contexts:
-    """The table of contexts, by row. `windows` are the full windows on a fixed grid that excerpts are taken from.
+    """The table of contexts, by row. Excerpts are the full windows on a fixed grid of a text, or a context as a whole.
 
-    Ids and lengths of all are in memory (21 bytes a context); tokens and text only of those that were read.
+    `size` are the positions in a window of each row, `n_windows` how many of them it has. A picture is a window of its
+    own, and so is each text where `window` is 0. Ids and lengths of all are in memory (45 bytes a context); tokens and
+    text only of those that were read, pictures not at all.
     """
 
     def __init__(self, path: Path, window: int) -> None:
-        table = pq.read_table(path, columns=["id", "document", "split", "length"])
-        self.path, self.window = path, window
+        table = pq.read_table(path, columns=["id", "document", "split", "length", "grid"])
+        self.path = path
         self.id: NDArray[np.int64] = table["id"].to_numpy()
         self.document: NDArray[np.int64] = table["document"].to_numpy()
         self.split: NDArray[np.int8] = pc.equal(table["split"], SPLITS[1]).to_numpy().astype(np.int8)
-        self.n_windows: NDArray[np.int64] = table["length"].to_numpy().astype(np.int64) // window
+        length: NDArray[np.int64] = table["length"].to_numpy().astype(np.int64)
+        start, rows, columns = (
+            pc.fill_null(pc.struct_field(table["grid"], name), 0).to_numpy().astype(np.int64)
+            for name in ("start", "rows", "columns")
+        )
+        self.patches: tuple[NDArray[np.int64], NDArray[np.int64]] = (start, start + rows * columns)
+        self.size: NDArray[np.int64] = np.where((rows > 0) | (window == 0), length, max(window, 1))
+        self.n_windows: NDArray[np.int64] = length // self.size
         metadata = pq.read_metadata(path)
         sizes = [metadata.row_group(shard).num_rows for shard in range(metadata.num_row_groups)]
         self.offsets: NDArray[np.int64] = np.cumsum([0, *sizes])  # first row of each shard, and the end
         self.tokens: dict[int, list[int]] = {}
         self.pieces: dict[int, list[str]] = {}
+        self.grids: dict[int, Grid] = {}
+        self.labels: dict[int, str] = {}
         self._by_id = np.argsort(self.id)
 
     def __len__(self) -> int:
@@ -55,20 +66,46 @@ class Contexts:
         with pq.ParquetFile(self.path) as file:
             for shard in np.unique(shard_of).tolist():
                 inside = new[shard_of == shard]
-                table = file.read_row_group(shard, ["tokens", "pieces"]).take(inside - self.offsets[shard])
+                columns = ["tokens", "pieces", "grid", "label"]
+                table = file.read_row_group(shard, columns).take(inside - self.offsets[shard])
                 self.tokens |= zip(inside.tolist(), table["tokens"].to_pylist(), strict=True)
                 self.pieces |= zip(inside.tolist(), table["pieces"].to_pylist(), strict=True)
+                self.labels |= zip(inside.tolist(), table["label"].to_pylist(), strict=True)
+                grids = zip(inside.tolist(), table["grid"].to_pylist(), strict=True)
+                self.grids |= {row: Grid(**grid) for row, grid in grids if grid}
 
-    def excerpt(self, row: int, window: int, activations: NDArray[np.float32]) -> Excerpt:
-        """One window of a context that was read, with its activations [window]."""
-        start = window * self.window
+    def images(self, rows: NDArray[np.int64]) -> list[bytes]:
+        """The pictures of some rows, ascending; empty where there is none. They are not kept."""
+        return [image for _, image in read_images(self.path, rows, self.offsets)]
+
+    def excerpt(self, row: int, window: int, activations: NDArray[np.float32] | None = None) -> Excerpt:
+        """One window of a context that was read, with its activations [size], silent without."""
+        size = int(self.size[row])
+        start = window * size
         return Excerpt(
             context=int(self.id[row]),
             start=start,
             document=int(self.document[row]),
-            pieces=tuple(self.pieces[row][start : start + self.window]),
-            activations=tuple(float(a) for a in activations),
+            pieces=tuple(self.pieces[row][start : start + size]),
+            activations=(0.0,) * size if activations is None else tuple(float(a) for a in activations),
+            grid=self.grids.get(row),
+            label=self.labels[row],
         )
+
+    def words(self, row: NDArray[np.int64], position: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of these positions are words, not patches of a picture."""
+        start, stop = self.patches
+        return (position < start[row]) | (position >= stop[row])
+
+
+def read_images(path: Path, rows: NDArray[np.int64], offsets: NDArray[np.int64]) -> Iterator[tuple[int, bytes]]:
+    """(row, picture) of ascending rows of contexts.parquet, a row group at a time; empty bytes without a picture."""
+    shard_of = np.searchsorted(offsets, rows, side="right") - 1
+    with pq.ParquetFile(path) as file:
+        for shard in np.unique(shard_of).tolist():
+            inside = rows[shard_of == shard]
+            column = file.read_row_group(shard, ["image"])["image"].take(inside - offsets[shard])
+            yield from zip(inside.tolist(), (image or b"" for image in column.to_pylist()), strict=True)
 
 
 class Firings:
@@ -120,7 +157,9 @@ class Replay:
         tokens = [self.contexts.tokens[row] for row in rows.tolist()]
         size = self.job.config.collect.batch_size
         starts = range(0, len(tokens), size)
-        return torch.cat([self.job.hidden(tokens[at : at + size], [site])[site].float().cpu() for at in starts])
+        images = self.contexts.images(rows)
+        parts = [self.job.hidden(tokens[at : at + size], [site], images[at : at + size])[site] for at in starts]
+        return torch.cat([part.float().cpu() for part in parts])
 
     def firings(self, wanted: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]) -> dict[str, Firings]:
         """Activations a_i > 0 at the counted positions, of (features, rows) by dictionary; one pass for each site."""

@@ -58,10 +58,13 @@ def bin_shares(histogram: NDArray[np.int64], maximum: float, bins: int) -> NDArr
     return np.asarray(counts / max(counts.sum(), 1))
 
 
-def loudest(firing: Firing, window: int) -> Firing:
-    """The windows in which a feature fires, as (row, window, its largest activation there), sorted."""
+def loudest(firing: Firing, size: NDArray[np.int64]) -> Firing:
+    """The windows in which a feature fires, as (row, window, its largest activation there), sorted.
+
+    `size` are the positions in a window of each row.
+    """
     row, position, activation = firing
-    key, group = np.unique(row * STRIDE + position // window, return_inverse=True)
+    key, group = np.unique(row * STRIDE + position // size[row], return_inverse=True)
     largest = np.zeros(len(key), dtype=np.float32)
     np.maximum.at(largest, group, activation)
     return key // STRIDE, key % STRIDE, largest
@@ -73,17 +76,22 @@ def intervals(activation: NDArray[np.float32], maximum: float, bins: int) -> NDA
 
 
 def window_shares(
-    pools: Sequence[Pool], firing: Firing, maximum: float, config: EvidenceConfig, prior: NDArray[np.float64]
+    pools: Sequence[Pool],
+    firing: Firing,
+    maximum: float,
+    size: NDArray[np.int64],
+    bins: int,
+    prior: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Share of firing windows in each interval, by their largest activation.
 
     Counted in the pools; a rare feature fires in few of their windows, so the histogram's shares of firings (`prior`)
     stand in for PRIOR_WINDOWS more.
     """
-    row, window, largest = loudest(firing, config.window)
+    row, window, largest = loudest(firing, size)
     pooled = np.concatenate([pool.row * STRIDE + pool.window for pool in pools])
     inside = np.isin(row * STRIDE + window, pooled)
-    counts = np.bincount(intervals(largest[inside], maximum, config.bins), minlength=config.bins)
+    counts = np.bincount(intervals(largest[inside], maximum, bins), minlength=bins)
     return np.asarray((counts + PRIOR_WINDOWS * prior) / (counts.sum() + PRIOR_WINDOWS))
 
 
@@ -101,7 +109,7 @@ def firing_items(
     A window stands in the interval of its largest activation; its weight is that interval's share of the firing
     windows, divided among those chosen.
     """
-    row, window, largest = loudest(firing, config.window)
+    row, window, largest = loudest(firing, contexts.size)
     usable = (contexts.split[row] == split) & (window < contexts.n_windows[row])
     row, window, largest = row[usable], window[usable], largest[usable]
     interval = intervals(largest, maximum, config.bins)
@@ -117,7 +125,7 @@ def firing_items(
     total = float(shares[counts > 0].sum()) or 1.0
     return [
         Item(
-            excerpt=contexts.excerpt(r, w, window_activations(firing, r, w, config.window)),
+            excerpt=contexts.excerpt(r, w, window_activations(firing, r, w, int(contexts.size[r]))),
             stratum=f"bin{b}",
             fires=True,
             weight=float(shares[b] / counts[b] / total),
@@ -140,16 +148,16 @@ def silent_items(
     The kinds divide the silent windows (same_token before near before random), and a window's weight is its kind's
     share of them, so that hard cases are seen often without counting for more than they are.
     """
-    silent = ~fires_in(pool, firing, config.window)
+    silent, size = ~fires_in(pool, firing, contexts.size), contexts.size
     holds = np.array(
         [
-            favourite in contexts.tokens[r][w * config.window : (w + 1) * config.window]
+            favourite in contexts.tokens[r][w * size[r] : (w + 1) * size[r]]
             for r, w in zip(pool.row, pool.window, strict=True)
         ]
     )
     near = np.zeros(len(pool), dtype=bool)
     for other in neighbours:
-        near |= fires_in(pool, other, config.window)
+        near |= fires_in(pool, other, size)
     kinds = {
         "same_token": silent & holds,
         "near": silent & near & ~holds,
@@ -163,10 +171,9 @@ def silent_items(
             if queue and sum(map(len, chosen.values())) < wanted:
                 chosen[kind].append(int(queue.pop()))
     total = sum(int(kinds[kind].sum()) for kind in kinds if chosen[kind])
-    quiet = np.zeros(config.window, dtype=np.float32)
     return [
         Item(
-            excerpt=contexts.excerpt(int(pool.row[at]), int(pool.window[at]), quiet),
+            excerpt=contexts.excerpt(int(pool.row[at]), int(pool.window[at])),
             stratum=kind,
             fires=False,
             weight=float(kinds[kind].sum() / total / len(chosen[kind])),
@@ -176,10 +183,10 @@ def silent_items(
     ]
 
 
-def fires_in(pool: Pool, firing: Firing, window: int) -> NDArray[np.bool_]:
-    """Whether a feature fires in each window of a pool."""
+def fires_in(pool: Pool, firing: Firing, size: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether a feature fires in each window of a pool; `size` are the positions in a window of each row."""
     row, position, _ = firing
-    return np.isin(pool.row * STRIDE + pool.window, row * STRIDE + position // window)
+    return np.isin(pool.row * STRIDE + pool.window, row * STRIDE + position // size[row])
 
 
 def window_activations(firing: Firing, r: int, w: int, window: int) -> NDArray[np.float32]:
@@ -192,9 +199,9 @@ def window_activations(firing: Firing, r: int, w: int, window: int) -> NDArray[n
 
 
 def favourite_token(contexts: Contexts, split: int, firings: Firings, feature: int) -> int | None:
-    """The token with the largest summed activation in one split."""
+    """The token with the largest summed activation in one split; None where it fires on no word there."""
     row, position, activation = firings.of(feature)
-    inside = contexts.split[row] == split
+    inside = (contexts.split[row] == split) & contexts.words(row, position)
     if not inside.any():
         return None
     tokens = np.array([contexts.tokens[r][p] for r, p in zip(row[inside], position[inside], strict=True)])
@@ -203,7 +210,9 @@ def favourite_token(contexts: Contexts, split: int, firings: Firings, feature: i
 
 
 def token_counts(contexts: Contexts, firings: Firings, feature: int) -> NDArray[np.int64]:
-    """How often each distinct token carries a firing of the feature."""
+    """How often each distinct token carries a firing of the feature; empty where it fires on patches alone."""
     row, position, _ = firings.of(feature)
+    words = contexts.words(row, position)
+    row, position = row[words], position[words]
     tokens = np.array([contexts.tokens[r][p] for r, p in zip(row, position, strict=True)], dtype=np.int64)
     return np.unique(tokens, return_counts=True)[1]

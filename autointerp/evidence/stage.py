@@ -29,7 +29,7 @@ from autointerp.job import Job
 from autointerp.measure.statistics import token_entropy
 from autointerp.progress import log, progress
 from autointerp.records import SPLITS, Item
-from autointerp.store import digest_of, write_table
+from autointerp.store import GRID, digest_of, write_table
 
 NEIGHBOURS = 3  # per feature, by cosine of feature vectors: where near negatives come from
 TOO_FEW_FIRING, TOO_FEW_SILENT = "too few firing excerpts", "too few silent excerpts"
@@ -46,6 +46,8 @@ ITEMS = pa.schema(
         ("document", pa.int64()),
         ("pieces", pa.list_(pa.string())),
         ("activations", pa.list_(pa.float32())),
+        ("grid", GRID),
+        ("label", pa.string()),
     ]
 )
 FEATURES = pa.schema(
@@ -70,6 +72,8 @@ POOL = pa.schema(
         ("start", pa.int32()),
         ("document", pa.int64()),
         ("pieces", pa.list_(pa.string())),
+        ("grid", GRID),
+        ("label", pa.string()),
     ]
 )
 POOL_FIRINGS = pa.schema(
@@ -183,7 +187,7 @@ def tables(
     for feature, row, near in zip(*columns, strict=True):
         maximum, firing = float(sketch.max[feature]), firings.of(feature)
         prior = bin_shares(sketch.histogram[row].numpy(), maximum, config.bins)
-        shares = window_shares(pools, firing, maximum, config, prior)
+        shares = window_shares(pools, firing, maximum, contexts.size, config.bins, prior)
         favourite = favourite_token(contexts, 0, firings, feature)
         reason = ""
         for split, split_name in enumerate(SPLITS):
@@ -205,7 +209,7 @@ def tables(
                 "density": int(sketch.fired[feature]) / sketch.n_positions,
                 "max_activation": maximum,
                 "token_entropy": token_entropy(token_counts(contexts, firings, feature)),
-                "base_rate": float(fires_in(pools[1], firing, config.window).mean()),
+                "base_rate": float(fires_in(pools[1], firing, contexts.size).mean()),
                 "neighbours": near,
                 "reason": reason,
                 "histogram": sketch.histogram[row].tolist(),
@@ -224,7 +228,7 @@ def tables(
     return {
         "": (items, ITEMS),
         ".features": (summary, FEATURES),
-        ".pool": (pool_firings(pools, firings, choice.features, config.window), POOL_FIRINGS),
+        ".pool": (pool_firings(pools, firings, choice.features, contexts.size), POOL_FIRINGS),
     }
 
 
@@ -258,16 +262,18 @@ def item_row(feature: int, split: str, item: Item) -> dict[str, Any]:
 
 
 def pool_rows(contexts: Contexts, pools: list[Pool]) -> list[dict[str, Any]]:
-    quiet = np.zeros(contexts.window, dtype=np.float32)
     return [
-        {"split": split, **asdict(contexts.excerpt(int(r), int(w), quiet))}
+        {"split": split, **asdict(contexts.excerpt(int(r), int(w)))}
         for split, pool in zip(SPLITS, pools, strict=True)
         for r, w in zip(pool.row, pool.window, strict=True)
     ]
 
 
-def pool_firings(pools: list[Pool], firings: Firings, features: NDArray[np.int64], window: int) -> list[dict[str, Any]]:
+def pool_firings(
+    pools: list[Pool], firings: Firings, features: NDArray[np.int64], size: NDArray[np.int64]
+) -> list[dict[str, Any]]:
     """Every firing of the evaluated features in the pool; `window` is the row of pool.parquet."""
+    positions = size.tolist()
     number: dict[tuple[int, int], int] = {}
     for pool in pools:
         for key in zip(pool.row.tolist(), pool.window.tolist(), strict=True):
@@ -275,8 +281,7 @@ def pool_firings(pools: list[Pool], firings: Firings, features: NDArray[np.int64
     rows = []
     for feature in features.tolist():
         for r, p, a in zip(*(column.tolist() for column in firings.of(feature)), strict=True):
-            if (r, p // window) in number:
-                rows.append(
-                    {"feature": feature, "window": number[r, p // window], "position": p % window, "activation": a}
-                )
+            window = number.get((r, p // positions[r]))
+            if window is not None:
+                rows.append({"feature": feature, "window": window, "position": p % positions[r], "activation": a})
     return rows

@@ -7,7 +7,6 @@ import numpy as np
 
 from autointerp import assets
 from autointerp.config import MANNER, EmbeddingScorer, LLMScorer, RunConfig
-from autointerp.corpus.text import stable_hash
 from autointerp.explain.choose import Judged
 from autointerp.job import Job
 from autointerp.progress import progress
@@ -17,7 +16,7 @@ from autointerp.score import judge as judging
 from autointerp.score.cases import Case
 from autointerp.score.embedding import Embedder
 from autointerp.score.judge import Asked
-from autointerp.store import digest
+from autointerp.store import digest, stable_hash
 
 Cases = Sequence[tuple[str, Sequence[Item]]]
 

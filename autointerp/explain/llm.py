@@ -7,12 +7,12 @@ from itertools import groupby, zip_longest
 import numpy as np
 
 from autointerp.config import LLMExplainer
-from autointerp.corpus.text import stable_hash
 from autointerp.llm.client import Client
 from autointerp.llm.protocol import Reply, Request
 from autointerp.prompt import line, marked, neutral, plain
 from autointerp.records import Excerpt, Item
 from autointerp.rubric import Rubric
+from autointerp.store import stable_hash
 
 LOUDEST = 10  # what the strongest firing is shown as, where values are shown
 

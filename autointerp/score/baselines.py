@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
@@ -13,7 +12,7 @@ from torch import Tensor
 from autointerp.evidence.reader import DictionaryEvidence, PoolReader
 from autointerp.evidence.replay import Replay
 from autointerp.job import Site
-from autointerp.records import Item, Split
+from autointerp.records import Excerpt, Item, Split
 
 LOGISTIC_STEPS, LOGISTIC_TOLERANCE = 100, 1e-3
 Values = dict[int, list[float]]  # by feature, one value for each of its `score` items
@@ -23,42 +22,60 @@ def lexical_floor(side: DictionaryEvidence, features: Sequence[int], pool: PoolR
     """The token-unigram predictor: a token's mean activation over `explain`, an excerpt's largest one.
 
     The mean is over all occurrences, shrunk by one silent one, so a token seen once says little. Tokens that `explain`
-    never held predict 0.
+    never held predict 0. Of a picture the words of its label are counted, each with the largest activation on a patch.
     """
     number: dict[str, int] = {}
     rows = pool.rows("explain")
     tokens = [[number.setdefault(piece, len(number)) for piece in pool.excerpts[row].pieces] for row in rows]
+    labels = [[number.setdefault(word, len(number)) for word in label_words(pool.excerpts[row])] for row in rows]
     place = {row: at for at, row in enumerate(rows)}
     held = {pool.excerpts[row].id for row in rows}
-    occurrences = np.bincount(np.concatenate(tokens), minlength=len(number)).astype(float)
+    occurrences = np.bincount([n for found in (*tokens, *labels) for n in found], minlength=len(number)).astype(float)
     found: Values = {}
     for feature in features:
         count, total = occurrences.copy(), np.zeros(len(number))
+        seen: dict[int, float] = {}  # the largest activation in a picture, by its place
         firings = side.firings_of(feature)
         for window, position, activation in zip(
             firings["window"], firings["position"], firings["activation"], strict=True
         ):
-            if window in place:
-                total[tokens[place[window]][position]] += activation
+            at = place.get(window)
+            if at is not None:
+                total[tokens[at][position]] += activation
+                seen[at] = max(seen.get(at, 0.0), activation)
+        for at, activation in seen.items():
+            total[labels[at]] += activation
         extra: dict[str, tuple[float, float]] = {}
         for item in side.by_feature[feature].items["explain"]:
             if item.excerpt.id in held:
                 continue
-            for piece, activation in zip(item.excerpt.pieces, item.excerpt.activations, strict=True):
+            for piece, activation in spoken(item.excerpt):
                 if piece in number:
                     count[number[piece]] += 1
                     total[number[piece]] += activation
                 else:
-                    n, a = extra.get(piece, (0.0, 0.0))
-                    extra[piece] = (n + 1, a + activation)
-        mean = total / (count + 1)
-        unseen = {piece: a / (n + 1) for piece, (n, a) in extra.items()}
-
-        def predict(piece: str, mean: NDArray[np.float64] = mean, unseen: dict[str, float] = unseen) -> float:
-            return float(mean[number[piece]]) if piece in number else unseen.get(piece, 0.0)
-
-        found[feature] = [max(map(predict, item.excerpt.pieces)) for item in side.by_feature[feature].items["score"]]
+                    n, sum_ = extra.get(piece, (0.0, 0.0))
+                    extra[piece] = (n + 1, sum_ + activation)
+        means = total / (count + 1)
+        lookup = {piece: means[at] for piece, at in number.items()} | {p: s / (n + 1) for p, (n, s) in extra.items()}
+        found[feature] = [
+            max((float(lookup.get(piece, 0.0)) for piece, _ in spoken(item.excerpt)), default=0.0)
+            for item in side.by_feature[feature].items["score"]
+        ]
     return found
+
+
+def spoken(excerpt: Excerpt) -> list[tuple[str, float]]:
+    """The tokens of an excerpt with their activations, and the words of its label with the largest of all."""
+    found = list(zip(excerpt.pieces, excerpt.activations, strict=True))
+    if excerpt.grid is not None:
+        del found[excerpt.grid.positions]
+    return found + [(word, excerpt.largest) for word in label_words(excerpt)]
+
+
+def label_words(excerpt: Excerpt) -> list[str]:
+    """The words of a label, told apart from the same ones in a text."""
+    return [f"label {word}" for word in excerpt.label.lower().split()]
 
 
 def probes(side: DictionaryEvidence, features: Sequence[int], replay: Replay) -> dict[str, Values]:
@@ -114,5 +131,5 @@ def windows(
         part = rows[start : start + 64]
         for row, x, mask in zip(part, *replay.hidden(part, site), strict=True):
             for feature, at, item in wanted[int(contexts.id[row])]:
-                inside = slice(item.excerpt.start, item.excerpt.start + contexts.window)
+                inside = slice(item.excerpt.start, item.excerpt.start + len(item.excerpt.pieces))
                 yield feature, at, item, x[inside], mask[inside]

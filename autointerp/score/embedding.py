@@ -17,7 +17,7 @@ from autointerp.measure.scores import STRONG
 from autointerp.progress import progress
 from autointerp.records import Verdict
 from autointerp.score.cases import Case, about
-from autointerp.subjects.text import choose_device
+from autointerp.subjects.subject import choose_device
 
 MAX_TOKENS = 256
 

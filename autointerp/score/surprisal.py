@@ -12,7 +12,8 @@ from autointerp.evidence.reader import DictionaryEvidence
 from autointerp.progress import progress
 from autointerp.records import Verdict
 from autointerp.score.cases import Case, about
-from autointerp.subjects.text import TextSubject
+from autointerp.subjects.load import load
+from autointerp.subjects.subject import Subject
 
 NOTHING = "Various unrelated sentences."
 Pair = tuple[str, str]  # description, text
@@ -21,7 +22,7 @@ Pair = tuple[str, str]  # description, text
 def verdicts(
     name: str, role: SurprisalScorer, cases: Sequence[Case], evidence: Mapping[str, DictionaryEvidence]
 ) -> Iterator[Verdict]:
-    reader = TextSubject.load(SubjectConfig(model=role.model))
+    reader = load(SubjectConfig(model=role.model))
     if not reader.has_loss:
         raise UserError(
             f"you asked for surprisal by {role.model!r}", "it does not predict a next token", "name a causal model"
@@ -36,7 +37,7 @@ def verdicts(
             yield case.verdict("surprisal", name, **about(item), value=value)
 
 
-def losses(reader: TextSubject, pairs: Sequence[Pair], batch_size: int) -> dict[Pair, float]:
+def losses(reader: Subject, pairs: Sequence[Pair], batch_size: int) -> dict[Pair, float]:
     """Mean cross-entropy in nats over the tokens of each text behind its description."""
     encoded = []
     for description, text in pairs:

@@ -11,15 +11,13 @@ import torch
 from torch import Tensor
 
 from autointerp.config import PositionsConfig
-from autointerp.subjects.text import TextSubject
+from autointerp.subjects.subject import Subject
 
 
 class PositionRule:
     """Masks positions and counts why. The norm limit of a hook has to be read off some contexts first, or be given."""
 
-    def __init__(
-        self, config: PositionsConfig, subject: TextSubject, limits: Mapping[str, float] | None = None
-    ) -> None:
+    def __init__(self, config: PositionsConfig, subject: Subject, limits: Mapping[str, float] | None = None) -> None:
         self.config = config
         self.special = subject.special_ids if config.skip_special else frozenset()
         self.limits = dict(limits or {})
@@ -30,9 +28,13 @@ class PositionRule:
         keep = torch.zeros(len(contexts), length, dtype=torch.bool)
         for row, tokens in enumerate(contexts):
             keep[row, : len(tokens)] = torch.tensor([token not in self.special for token in tokens])
-            if self.config.skip_first:
+            if self._skips_first(tokens):
                 keep[row, 0] = False
         return keep
+
+    def _skips_first(self, tokens: Sequence[int]) -> bool:
+        """A vision model, whose patches have ids below 0, reads no position before another."""
+        return self.config.skip_first and len(tokens) > 0 and tokens[0] >= 0
 
     def calibrate(self, contexts: Sequence[Sequence[int]], hidden: Tensor, hook: str) -> None:
         """Fix a hook's norm limit: a multiple of the median over the readable positions of hidden [n, length, d]."""
@@ -44,8 +46,9 @@ class PositionRule:
         keep = self.readable(contexts, hidden.shape[1]).to(hidden.device)
         for tokens in contexts:
             self.masked["padding"] += hidden.shape[1] - len(tokens)
-            self.masked["first"] += int(self.config.skip_first and len(tokens) > 0)
-            self.masked["special"] += sum(t in self.special for t in tokens[int(self.config.skip_first) :])
+            first = self._skips_first(tokens)
+            self.masked["first"] += int(first)
+            self.masked["special"] += sum(t in self.special for t in tokens[int(first) :])
         broken = keep & ~hidden.isfinite().all(dim=2)
         self.masked["not finite"] += int(broken.sum())
         keep &= ~broken

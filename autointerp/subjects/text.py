@@ -1,4 +1,7 @@
-"""Text subjects: any transformers causal language model or encoder; GGUF files are converted once."""
+"""Text subjects: any transformers language model or encoder, and vision-language models, which also see pictures.
+
+GGUF files are converted once.
+"""
 
 import copy
 import hashlib
@@ -6,29 +9,24 @@ import logging
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, GenerationMixin
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationMixin
 from transformers.utils.logging import disable_progress_bar
 
 from autointerp import assets
-from autointerp.config import SubjectConfig
 from autointerp.errors import UserError
 from autointerp.subjects.hooks import replaced, resolve, run_to_hooks
+from autointerp.subjects.subject import Modality, Seen, permuted
 
 disable_progress_bar()  # a bar per model load says nothing in a log; ours show the long work
 
 log = logging.getLogger(__name__)
-
-
-def choose_device(name: str) -> torch.device:
-    if name != "auto":
-        return torch.device(name)
-    # Not mps: it has no float64, in which the sums behind explained variance are kept.
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 class TextSubject:
@@ -46,29 +44,10 @@ class TextSubject:
         self.prefix: list[int] = probe["input_ids"][:body]
         self.suffix: list[int] = probe["input_ids"][len(special) - special[::-1].index(False) :]
         self.special_ids = frozenset(int(i) for i in tokenizer.all_special_ids)
+        # A tokenizer that gives no mask belongs to a model that attends to padding.
+        self.attends = "attention_mask" in tokenizer.model_input_names
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
         self.pad_id = int(pad or 0)
-
-    @classmethod
-    def load(cls, config: SubjectConfig) -> "TextSubject":
-        location = assets.locate(config.model)
-        if location is not None and location.suffix == ".gguf":
-            location = convert_gguf(location)
-        source = str(location or config.model)
-        dtype = getattr(torch, config.dtype)
-        try:
-            architecture = (AutoConfig.from_pretrained(source).architectures or [""])[0]
-            kind = AutoModelForCausalLM if "CausalLM" in architecture or "LMHead" in architecture else AutoModel
-            tokenizer = AutoTokenizer.from_pretrained(source)
-            model = kind.from_pretrained(source, dtype=dtype)
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise UserError(
-                f"you asked for the subject {config.model!r}",
-                f"transformers cannot load it ({reason})",
-                "give a folder with config.json, weights and tokenizer, or a hub id while online",
-            ) from None
-        return cls(model, tokenizer, config.model, choose_device(config.device))
 
     def resolve(self, hook: str) -> str:
         return resolve(self.model, hook)
@@ -92,21 +71,34 @@ class TextSubject:
         body = length - len(self.prefix) - len(self.suffix)
         return [*self.prefix, *self.encode(text)[0][:body], *self.suffix]
 
-    def hidden(self, contexts: Sequence[Sequence[int]], length: int, hooks: Sequence[str]) -> dict[str, Tensor]:
+    def reads(self, hooks: Sequence[str]) -> frozenset[Modality]:
+        return frozenset({"text"})
+
+    def length(self, hooks: Sequence[str], context_length: int) -> int:
+        return context_length
+
+    def look(self, picture: Image.Image, text: str, hooks: Sequence[str]) -> Seen:
+        raise NotImplementedError("a text subject sees no picture")
+
+    def hidden(
+        self, contexts: Sequence[Sequence[int]], length: int, hooks: Sequence[str], images: Sequence[bytes] = ()
+    ) -> dict[str, Tensor]:
         """Hook outputs [n, length, d] for contexts padded on the right to one fixed length.
 
         The length is fixed, not that of the longest context, so an activation never depends on its batch.
         """
-        ids, mask = self._padded(contexts, length)
-        outputs = run_to_hooks(self.model, hooks, lambda: self.model(input_ids=ids, attention_mask=mask))
-        for hook, value in outputs.items():
-            if value.ndim != 3 or value.shape[:2] != ids.shape:
-                raise UserError(
-                    f"you asked for the hook {hook!r}",
-                    f"its output has shape {tuple(value.shape)}, not [batch, tokens, d]",
-                    "choose a module that puts out one vector per token",
-                )
-        return outputs
+        parts: list[tuple[Sequence[int], dict[str, Tensor]]] = []
+        for rows, inputs in self._passes(contexts, length, images):
+            outputs = run_to_hooks(self.model, hooks, partial(self.model, **inputs))
+            for hook, value in outputs.items():
+                if value.ndim != 3 or value.shape[:2] != (len(rows), length):
+                    raise UserError(
+                        f"you asked for the hook {hook!r}",
+                        f"its output has shape {tuple(value.shape)}, not [batch, tokens, d]",
+                        "choose a module that puts out one vector per token",
+                    )
+            parts.append((rows, outputs))
+        return {hook: in_order([(rows, outputs[hook]) for rows, outputs in parts]) for hook in hooks}
 
     @property
     def has_loss(self) -> bool:
@@ -114,33 +106,48 @@ class TextSubject:
         return isinstance(self.model, GenerationMixin) and self.model.get_output_embeddings() is not None
 
     def losses(
-        self, contexts: Sequence[Sequence[int]], length: int, edits: Mapping[str, Callable[[Tensor], Tensor]]
+        self,
+        contexts: Sequence[Sequence[int]],
+        length: int,
+        edits: Mapping[str, Callable[[Tensor], Tensor]],
+        images: Sequence[bytes] = (),
     ) -> Tensor:
         """Cross-entropy of the next token in nats, float32 [n, length - 1], nan where there is none.
 
         `edits` change the outputs [n, length, d] of the modules they name before the layers behind them read them.
+        Either all contexts come with a picture or none: the two sorts are read apart.
         """
-        ids, mask = self._padded(contexts, length)
-        with torch.inference_mode(), replaced(self.model, edits):
-            logits = self.model(input_ids=ids, attention_mask=mask).logits
-        loss = torch.nn.functional.cross_entropy(
-            logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none"
-        ).view(len(ids), -1)
-        return loss.masked_fill(mask[:, 1:] == 0, torch.nan)
+        parts = []
+        for rows, inputs in self._passes(contexts, length, images):
+            with (
+                torch.inference_mode(),
+                replaced(self.model, edits),
+            ):
+                logits = self.model(**inputs).logits
+            ids, known = inputs["input_ids"], self._predicted(inputs)
+            loss = torch.nn.functional.cross_entropy(
+                logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none"
+            ).view(len(ids), -1)
+            parts.append((rows, loss.masked_fill(~known[:, 1:], torch.nan)))
+        return in_order(parts)
+
+    def _predicted(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """The tokens that can be predicted, bool [n, length]."""
+        return inputs["attention_mask"] != 0
 
     def shuffled(self, seed: int) -> "TextSubject":
-        """The same model with the entries of every weight matrix permuted: its sizes and scales, nothing it learned.
-
-        The control of Bricken et al. 2023 (Towards Monosemanticity); biases and norm scales stay.
-        """
+        """The same model with the entries of every weight matrix permuted."""
         model = copy.deepcopy(self.model)
-        generator = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            for parameter in model.parameters():
-                if parameter.ndim > 1:
-                    order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
-                    parameter.copy_(parameter.flatten()[order].view_as(parameter))
+        permuted(model, seed)
         return TextSubject(model, self.tokenizer, f"{self.name} with shuffled weights", self.device)
+
+    def _passes(
+        self, contexts: Sequence[Sequence[int]], length: int, images: Sequence[bytes]
+    ) -> list[tuple[Sequence[int], dict[str, Tensor]]]:
+        """The forward passes that read the contexts: which of them, and the model's arguments."""
+        ids, mask = self._padded(contexts, length)
+        inputs = {"input_ids": ids, "attention_mask": mask}
+        return [(range(len(contexts)), inputs)]
 
     def _padded(self, contexts: Sequence[Sequence[int]], length: int) -> tuple[Tensor, Tensor]:
         """(ids, attention mask) int64 [n, length], padded on the right."""
@@ -148,8 +155,16 @@ class TextSubject:
         mask = torch.zeros((len(contexts), length), dtype=torch.int64)
         for row, tokens in enumerate(contexts):
             ids[row, : len(tokens)] = torch.tensor(tokens)
-            mask[row, : len(tokens)] = 1
+            mask[row, : len(tokens) if self.attends else length] = 1
         return ids.to(self.device), mask.to(self.device)
+
+
+def in_order(parts: Sequence[tuple[Sequence[int], Tensor]]) -> Tensor:
+    """Rows of several passes as one tensor, in the order of the contexts."""
+    if len(parts) == 1:
+        return parts[0][1]
+    place = torch.tensor([row for rows, _ in parts for row in rows])
+    return torch.cat([values for _, values in parts])[place.argsort()]
 
 
 def convert_gguf(path: Path) -> Path:

@@ -240,7 +240,7 @@ def made(path: Path) -> Path:
     ("make", "sentence"),
     [
         (lambda t: t / "nowhere.txt", "there is no such file or folder"),
-        (lambda t: made(t / "empty"), r"the folder holds no \.txt, \.jsonl or \.parquet"),
+        (lambda t: made(t / "empty"), r"the folder holds no \.txt, \.jsonl, \.parquet or pictures"),
         (lambda t: write_jsonl(t / "a.jsonl", [{"body": "x", "id": 1}]), r"a\.jsonl has the columns body, id"),
         (lambda t: write_parquet(t / "a.parquet", [{"body": "x"}]), r"a\.parquet has the columns body"),
         (lambda t: written(t / "a.txt", "Zoë".encode("latin-1")), r"a\.txt is not UTF-8 \(byte 2\)"),
@@ -313,7 +313,7 @@ def test_a_url_with_nothing_behind_it_is_refused_in_a_sentence(bucket: str) -> N
     with pytest.raises(UserError, match=f"the corpus '{bucket}', but there is no such file or folder: check"):
         files(bucket)
     fsspec.filesystem("memory").mkdir(bucket)
-    with pytest.raises(UserError, match=r"the folder holds no \.txt, \.jsonl or \.parquet"):
+    with pytest.raises(UserError, match=r"the folder holds no \.txt, \.jsonl, \.parquet or pictures"):
         files(bucket)
 
 

@@ -21,9 +21,10 @@ from transformers import PreTrainedTokenizerFast
 from autointerp.config import CorpusConfig
 from autointerp.corpus import order
 from autointerp.corpus.sources import documents
-from autointerp.corpus.text import Drawn, draw, split_of, stable_hash
+from autointerp.corpus.text import Drawn, draw, split_of
 from autointerp.errors import UserError
 from autointerp.records import Context
+from autointerp.store import stable_hash
 from autointerp.subjects.text import TextSubject
 from tests.corpus.writers import MULTIBYTE, Row, prose, rows_of, write_jsonl, write_parquet
 
@@ -46,7 +47,9 @@ def drawn(tmp_path: Path, tiny_subject: TextSubject) -> Callable[..., Corpus]:
         path = write_jsonl(tmp_path / "rows.jsonl", rows)
         chosen = {"contexts": 1000, "context_length": 16, "min_tokens": 4, "contexts_per_document": 3, **settings}
         counts: dict[str, int] = {}
-        found = list(draw(CorpusConfig(path=str(path), **chosen), tiny_subject, seed, counts, tmp_path / "scratch"))
+        found = list(
+            draw(CorpusConfig(path=str(path), **chosen), tiny_subject, (), seed, counts, {}, tmp_path / "scratch")
+        )
         return Corpus(
             tuple(d.context for d in found), tuple(d.pieces for d in found), tuple(d.name for d in found), counts
         )
@@ -218,7 +221,7 @@ def test_special_tokens_that_fill_a_context_are_refused() -> None:
     words.suffix = [8] * 15
     config = CorpusConfig(path="nowhere.txt", context_length=16)  # before anything is read
     with pytest.raises(UserError, match="the tokenizer's own special tokens fill 16 of them"):
-        next(draw(config, words, 0, {}, Path("unused")))
+        next(draw(config, words, (), 0, {}, {}, Path("unused")))
 
 
 # ---- in bounded memory
@@ -228,6 +231,9 @@ class Words:
     """A subject whose tokens are words, between two special ones."""
 
     prefix, suffix = [7], [8]
+
+    def reads(self, hooks: object) -> frozenset[str]:
+        return frozenset({"text"})
 
     def encode(self, text: str) -> tuple[list[int], list[str]]:
         words = text.split()
@@ -331,7 +337,7 @@ def test_buckets_on_disk_draw_what_everything_in_memory_draws(
 
         def drawn() -> object:
             counts: dict[str, int] = {}
-            found = list(draw(config, Words(), seed, counts, Path(folder)))
+            found = list(draw(config, Words(), (), seed, counts, {}, Path(folder)))
             return found, counts
 
         # All in memory; one level of buckets; a row at a time, divided until that is given up.
@@ -364,7 +370,7 @@ def test_only_documents_that_are_visited_are_tokenised(tmp_path: Path) -> None:
 
     subject, path = Counting(), write_jsonl(tmp_path / "rows.jsonl", rows_of(200))
     counts: dict[str, int] = {}
-    assert len(list(draw(CorpusConfig(path=str(path), contexts=20), subject, 0, counts, tmp_path))) == 20
+    assert len(list(draw(CorpusConfig(path=str(path), contexts=20), subject, (), 0, counts, {}, tmp_path))) == 20
     assert (subject.n, counts["documents_found"]) == (20, 200)
 
 
@@ -377,7 +383,7 @@ def spilling(tmp_path: Path, subject: Words) -> tuple[Any, dict[str, int], Path]
     (scratch / "documents" / "00001.rows").write_text("of a draw that was killed")
     (scratch / "of others").write_text("stays")
     config = CorpusConfig(path=str(path), context_length=16, min_tokens=4)
-    return draw(config, subject, 0, counts, scratch), counts, scratch  # type: ignore[arg-type]
+    return draw(config, subject, (), 0, counts, {}, scratch), counts, scratch  # type: ignore[arg-type]
 
 
 def test_scratch_files_go_when_the_draw_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -427,7 +433,7 @@ def test_scratch_files_go_after_an_error_in_the_last_line(tmp_path: Path, monkey
 
 def test_a_small_corpus_never_touches_the_disk(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", rows_of(100))
-    assert next(draw(CorpusConfig(path=str(path)), Words(), 0, {}, tmp_path / "scratch"))
+    assert next(draw(CorpusConfig(path=str(path)), Words(), (), 0, {}, {}, tmp_path / "scratch"))
     assert not (tmp_path / "scratch").exists()
 
 
@@ -444,7 +450,7 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path: Path, monkeypatch: pytes
         del rows
         tracemalloc.start()
         try:
-            for _ in draw(config, Words(), 0, counts, tmp_path / "scratch"):
+            for _ in draw(config, Words(), (), 0, counts, {}, tmp_path / "scratch"):
                 pass
             assert counts["documents_found"] == n_documents
             return tracemalloc.get_traced_memory()[1]

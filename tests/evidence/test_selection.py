@@ -331,7 +331,7 @@ def test_fewer_silent_windows_than_asked_for_are_all_taken() -> None:
     config = CONFIG.model_copy(update={"pool": 2, "negatives": 500})
     pool = build_pool(w.contexts, 0, 2, rng(0))
     items = silent(w, config=config)
-    assert len(items) == int((~fires_in(pool, w.firings.of(0), WINDOW)).sum()) > 0
+    assert len(items) == int((~fires_in(pool, w.firings.of(0), w.contexts.size)).sum()) > 0
     assert sum(item.weight for item in items) == pytest.approx(1)
 
 
@@ -364,8 +364,11 @@ def test_what_fires_in_the_pool_is_read_off_the_activations(seed: int) -> None:
     slow = [
         bool(w.dense[0, r, at * WINDOW : (at + 1) * WINDOW].any()) for r, at in zip(pool.row, pool.window, strict=True)
     ]
-    assert fires_in(pool, w.firings.of(0), WINDOW).tolist() == slow
-    assert len(fires_in(Pool(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)), w.firings.of(0), WINDOW)) == 0
+    assert fires_in(pool, w.firings.of(0), w.contexts.size).tolist() == slow
+    assert (
+        len(fires_in(Pool(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)), w.firings.of(0), w.contexts.size))
+        == 0
+    )
 
 
 # ---- tokens

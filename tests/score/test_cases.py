@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autointerp.config import LLMScorer
-from autointerp.corpus.text import stable_hash
 from autointerp.evidence.reader import DictionaryEvidence
 from autointerp.job import Job
 from autointerp.records import Explanation
 from autointerp.score.cases import GENERIC, Case, all_cases, nearest_of, taken
+from autointerp.store import stable_hash
 
 
 def job(vectors: Mapping[str, torch.Tensor], seed: int = 0) -> Job:

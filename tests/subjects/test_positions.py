@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, set_seed
 
 from autointerp.config import PositionsConfig, SubjectConfig
+from autointerp.subjects.load import load
 from autointerp.subjects.positions import PositionRule
 from autointerp.subjects.text import TextSubject
 
@@ -140,7 +141,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> TextSubject:
     set_seed(0)
     config = BertConfig(vocab_size=8, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32)
     BertModel(config).save_pretrained(path)
-    return TextSubject.load(SubjectConfig(model=str(path), device="cpu"))
+    return load(SubjectConfig(model=str(path), device="cpu"))
 
 
 def test_an_encoder_is_loaded_with_the_tokens_it_expects(encoder: TextSubject) -> None:
