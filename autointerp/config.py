@@ -198,7 +198,9 @@ class LLMRole(Role):
 class LLMExplainer(LLMRole):
     """A language model that writes explanations."""
 
-    rubric: str = Field("explain", description="Rubric id, or the path of a .md file.")
+    rubric: str | None = Field(
+        None, description="Rubric id, or the path of a .md file; default is explain, or explain_images with pictures."
+    )
     examples: int = Field(
         10, ge=1, description="Firing excerpts shown: the strongest half, the others from all activation intervals."
     )

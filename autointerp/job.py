@@ -102,6 +102,11 @@ class Job:
         """Positions that every context is padded to."""
         return self.subject.length(self.hooks, self.config.corpus.context_length)
 
+    @property
+    def sees(self) -> bool:
+        """Whether there are pictures among the contexts that were collected."""
+        return bool(self.directory.facts("collect")["counts"].get("pictures"))
+
     def hidden(
         self, contexts: Sequence[Sequence[int]], sites: Iterable[Site], images: Sequence[bytes] = ()
     ) -> dict[Site, Tensor]:

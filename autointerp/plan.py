@@ -27,6 +27,7 @@ from autointerp.score.specificity import SILENT_SHARE
 
 TOKENS_PER_WORD = 1.4
 TOKENS_PER_EXCERPT_OVERHEAD = 12  # the JSON around an excerpt
+TOKENS_PER_PICTURE = 100  # of 256 x 256 pixels, about what the providers count
 EXPLANATION_TOKENS, ANSWER_TOKENS, TEXT_TOKENS = 60, 14, 40
 
 
@@ -64,7 +65,9 @@ def plan(config: RunConfig) -> Plan:
     if assets.locate(config.subject.model) is None:
         notes.append(f"the subject {config.subject.model} is not a local path: it will be loaded from the hub")
     n_dictionaries, n_features = len(config.dictionaries), config.evidence.features
-    per_excerpt = config.evidence.window + TOKENS_PER_EXCERPT_OVERHEAD
+    sees = sources.has_pictures(config.corpus)
+    shown = TOKENS_PER_PICTURE if sees else config.evidence.window or config.corpus.context_length
+    per_excerpt = shown + TOKENS_PER_EXCERPT_OVERHEAD
     n_firing, n_silent = config.evidence.bins * config.evidence.per_bin, config.evidence.negatives
     n_items = n_firing + n_silent
     length = config.corpus.context_length
@@ -75,13 +78,13 @@ def plan(config: RunConfig) -> Plan:
     for name, role in config.explainers.items():
         n = n_dictionaries_of(config, role.dictionaries) * min(role.features or n_features, n_features)
         if isinstance(role, LLMExplainer):
-            shared = words(rubric.load(role.rubric, config.rubrics, "explain").text)
+            shared = words(rubric.load(role.rubric or rubric.shipped("explain", sees), config.rubrics, "explain").text)
             each = shared + per_excerpt * (min(role.examples, n_firing) + min(role.n_silent, n_silent))
             drafts = n * role.candidates
             stages.append(asked(config, "explain", name, role, drafts, drafts * each, drafts * EXPLANATION_TOKENS))
             if role.chosen_by is not None:
                 held = choose.n_held(n_firing) + choose.n_held(n_silent)
-                stages.append(choosing(config, name, role.chosen_by, drafts, held, per_excerpt))
+                stages.append(choosing(config, name, role.chosen_by, drafts, held, per_excerpt, sees))
             notes += missing(name, role)
         else:
             stages.append(StagePlan("explain", f"{name}: {role.kind}, {n:,} features"))
@@ -101,7 +104,7 @@ def plan(config: RunConfig) -> Plan:
             judged = min(judge.items or n_items, n_shown(question, config.evidence))
             n = (1 + len(judge.controls)) * cases * ceil(judged / judge.items_per_request)
             items = (1 + len(judge.controls)) * cases * judged
-            shared = words(rubric_of(judge, question, config).text) + EXPLANATION_TOKENS
+            shared = words(rubric_of(judge, question, config, sees).text) + EXPLANATION_TOKENS
             answer = ANSWER_TOKENS + 2 * config.evidence.window * (question == "simulation")
             stages.append(
                 asked(config, "score", name, judge, n, n * shared + items * per_excerpt, items * answer, question)
@@ -122,13 +125,15 @@ def plan(config: RunConfig) -> Plan:
     return Plan(stages, arms, notes)
 
 
-def choosing(config: RunConfig, explainer: str, scorer: str, drafts: int, held: int, per_excerpt: int) -> StagePlan:
+def choosing(
+    config: RunConfig, explainer: str, scorer: str, drafts: int, held: int, per_excerpt: int, sees: bool
+) -> StagePlan:
     """What a scorer is asked for as the chooser among the candidates of an explainer."""
     judge = config.scorers[scorer]
     what = f"{explainer} chosen by {scorer}"
     if not isinstance(judge, LLMScorer):
         return StagePlan("explain", f"{what}: {judge.model}")
-    shared = words(rubric_of(judge, "detection", config).text) + EXPLANATION_TOKENS
+    shared = words(rubric_of(judge, "detection", config, sees).text) + EXPLANATION_TOKENS
     n = drafts * ceil(held / judge.items_per_request)
     return asked(
         config, "explain", what, judge, n, n * shared + drafts * held * per_excerpt, drafts * held * ANSWER_TOKENS

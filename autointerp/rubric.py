@@ -59,6 +59,12 @@ def load(name: str, folder: str | None = None, like: str = "") -> Rubric:
     return Rubric(**meta, text=text.strip(), hash=hashlib.sha256(raw).hexdigest())
 
 
+def shipped(name: str, sees: bool) -> str:
+    """The id of the shipped rubric for a question: there is another one for pictures, where the question takes them."""
+    for_pictures = f"{name}_images"
+    return for_pictures if sees and (assets.rubrics() / f"{for_pictures}.md").is_file() else name
+
+
 def find(name: str, folder: str | None) -> Path:
     """The file of a rubric."""
     if name.endswith(".md"):

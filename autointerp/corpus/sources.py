@@ -105,6 +105,26 @@ def files(path: str) -> list[Source]:
     return sorted(found, key=lambda source: source.origin.split("/"))
 
 
+def has_pictures(config: CorpusConfig) -> bool:
+    """Whether there are pictures in a corpus, as far as names of files and columns tell."""
+    if is_hub(config.path):
+        return False
+    found = files(config.path)
+    if any(source.origin.lower().endswith(pictures.ENDINGS) for source in found):
+        return True
+    tables = (source for source in found if source.origin.endswith(".parquet"))
+    return any(config.image_column in columns_of(source) for source in tables)
+
+
+def columns_of(source: Source) -> list[str]:
+    """The columns of a parquet file, none where it cannot be read."""
+    try:
+        with source.filesystem.open(source.path, "rb") as handle:
+            return list(pq.read_schema(handle).names)
+    except (pa.ArrowException, OSError):
+        return []
+
+
 def refusal(path: str, error: Exception) -> UserError:
     """Why there are no files behind a path. Stores raise errors of their own libraries, which share no base class."""
     asked, said = f"you asked for the corpus {path!r}", " ".join(str(error).split()) or type(error).__name__
@@ -304,7 +324,8 @@ def hub(name: str, config: CorpusConfig) -> Iterator[Document]:
     try:
         rows = datasets.load_dataset(identifier, split=split or "train", streaming=True)
         if config.image_column in (getattr(rows, "column_names", None) or ()):
-            rows = rows.cast_column(config.image_column, datasets.Image(decode=False))  # files as they are: we decode with care
+            # The files as they are: pictures are decoded with care elsewhere.
+            rows = rows.cast_column(config.image_column, datasets.Image(decode=False))
         yield from named(identifier, rows, config)
     except (OSError, ValueError) as error:  # no such dataset or split; offline; a damaged shard
         raise UserError(

@@ -1,12 +1,15 @@
 """Evidence as the later stages read it back: items by feature, the shared pool, and what fires in it."""
 
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from autointerp.evidence.replay import Contexts, read_images
 from autointerp.records import SPLITS, Evidence, Excerpt, Grid, Item, Split
 
 
@@ -20,6 +23,14 @@ class PoolReader:
 
     def rows(self, split: Split) -> list[int]:
         return [row for row, name in enumerate(self.split) if name == split]
+
+
+def read_pictures(job_folder: Path, contexts: Iterable[int]) -> dict[int, bytes]:
+    """The pictures of these contexts, as PNG files by context; those without a picture are left out."""
+    path, wanted = job_folder / "collect" / "contexts.parquet", np.array(sorted(set(contexts)), dtype=np.int64)
+    table = Contexts(path, 0)
+    rows = table.rows(wanted)
+    return {int(table.id[row]): image for row, image in read_images(path, rows, table.offsets) if image}
 
 
 class DictionaryEvidence:

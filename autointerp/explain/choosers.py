@@ -7,25 +7,27 @@ import numpy as np
 
 from autointerp import assets
 from autointerp.config import MANNER, EmbeddingScorer, LLMScorer, RunConfig
+from autointerp.evidence.reader import read_pictures
 from autointerp.explain.choose import Judged
 from autointerp.job import Job
 from autointerp.progress import progress
-from autointerp.records import UNSCORED, Author, Item
+from autointerp.records import UNSCORED, Author, Excerpt, Item
 from autointerp.score import detection
 from autointerp.score import judge as judging
 from autointerp.score.cases import Case
-from autointerp.score.embedding import Embedder
+from autointerp.score.encoders import Embedded, open_encoder
 from autointerp.score.judge import Asked
 from autointerp.store import digest, stable_hash
 
 Cases = Sequence[tuple[str, Sequence[Item]]]
 
 
-def made_of(config: RunConfig, scorer: str) -> list[Any]:
+def made_of(job: Job, scorer: str) -> list[Any]:
     """All that a choice depends on beside the candidates and the evidence."""
+    config = job.config
     role = config.scorers[scorer]
     location = assets.locate(role.model) if isinstance(role, EmbeddingScorer) else None
-    asked = judging.rubric_of(role, "detection", config).hash if isinstance(role, LLMScorer) else ""
+    asked = judging.rubric_of(role, "detection", config, job.sees).hash if isinstance(role, LLMScorer) else ""
     settings = [role.model_dump(exclude=set(MANNER)), config.score.prevalence, config.seed]
     return [*settings, asked, digest(location) if location else ""]
 
@@ -40,30 +42,39 @@ def judge(job: Job, explainer: str, scorer: str, cases: Cases) -> list[Judged]:
     """How well the scorer finds each sentence to fit its items: the question is that of detection."""
     role = job.config.scorers[scorer]
     if isinstance(role, EmbeddingScorer):
-        return by_embedding(role, cases)
+        return by_embedding(job, role, cases)
     assert isinstance(role, LLMScorer)  # the config allows no other
     return by_llm(job, f"chooser {explainer}", role, cases)
 
 
-def by_embedding(role: EmbeddingScorer, cases: Cases) -> list[Judged]:
-    texts = sorted({text for text, _ in cases} | {item.excerpt.text for _, items in cases for item in items})
-    vectors = dict(zip(texts, Embedder(role).embed(texts), strict=True)) if texts else {}
-    return [
-        Judged(tuple(float(vectors[item.excerpt.text] @ vectors[text]) for item in items), role.model)
-        for text, items in cases
-    ]
+def by_embedding(job: Job, role: EmbeddingScorer, cases: Cases) -> list[Judged]:
+    excerpts = [item.excerpt for _, items in cases for item in items]
+    vectors = Embedded(open_encoder(role), [text for text, _ in cases], excerpts, pictures_of(job, cases))
+
+    def closeness(excerpt: Excerpt, sentence: str) -> float:
+        vector = vectors.excerpt(excerpt)
+        return UNSCORED if vector is None else float(vector @ vectors.sentence(sentence))
+
+    return [Judged(tuple(closeness(item.excerpt, text) for item in items), role.model) for text, items in cases]
+
+
+def pictures_of(job: Job, cases: Cases) -> dict[int, bytes]:
+    """The pictures among the items, by context."""
+    contexts = {item.excerpt.context for _, items in cases for item in items if item.excerpt.grid}
+    return read_pictures(job.directory.path, contexts) if contexts else {}
 
 
 def by_llm(job: Job, client_name: str, role: LLMScorer, cases: Cases) -> list[Judged]:
-    text, size = judging.rubric_of(role, "detection", job.config), role.items_per_request
+    text, size = judging.rubric_of(role, "detection", job.config, job.sees), role.items_per_request
     client = job.client(client_name, role)
+    pictures = pictures_of(job, cases)
     asked, owner = [], []
     for at, (sentence, items) in enumerate(cases):
         # All candidates for a feature are judged on the same of its held items: the coins are those of the items.
         shown = detection.show(items, np.random.default_rng(stable_hash(*(item.excerpt.id for item in items))))
         for start in range(0, len(shown), size):
             group = shown[start : start + size]
-            request = judging.request(detection, sentence, group, text, role.max_tokens)
+            request = judging.request(detection, sentence, group, text, role.max_tokens, pictures=pictures)
             asked.append(Asked(Case("", 0, client_name, "none", sentence), "detection", text, group, request))
             owner.append(at)
     with progress(f"{client_name} at work", len(asked)) as advance:

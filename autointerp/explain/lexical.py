@@ -1,5 +1,7 @@
 """The explainer without a model: the words that firings are associated with, as a sentence.
 
+Of a text these are its own words, of a picture those of its label.
+
 Association is the log-odds ratio with an informative Dirichlet prior (Monroe, Colaresi and Quinn 2008, Fightin' Words),
 of words at firings against all words of the pool. The prior is the pool's own word distribution, so a rare word needs
 more than one firing to stand out.
@@ -43,6 +45,11 @@ def words(excerpt: Excerpt) -> list[tuple[str, float]]:
     return found
 
 
+def label_words(excerpt: Excerpt) -> list[str]:
+    """The words of a picture's label."""
+    return re.findall(r"\w+(?:['’-]\w+)*", excerpt.label.lower())
+
+
 @dataclass(frozen=True, slots=True)
 class Background:
     """What a corpus holds anyway: each word's occurrences, the excerpts that hold it, and the common words."""
@@ -53,7 +60,7 @@ class Background:
 
     @classmethod
     def of(cls, excerpts: Sequence[Excerpt]) -> "Background":
-        found = [[word for word, _ in words(excerpt)] for excerpt in excerpts]
+        found = [[word for word, _ in words(excerpt)] + label_words(excerpt) for excerpt in excerpts]
         holding = Counter(word for sequence in found for word in set(sequence))
         common = frozenset(word for word, n in holding.items() if n > MAX_SHARE * len(found))
         return cls(Counter(word for sequence in found for word in sequence), holding, common)
@@ -76,7 +83,10 @@ def log_odds(observed: Mapping[str, float], background: Counter[str]) -> list[tu
 
 
 def associate(firing: Sequence[Excerpt], background: Background, maximum: float) -> Associations:
-    """What goes with the firings. A firing counts by its activation / maximum, so strong ones say more."""
+    """What goes with the firings. A firing counts by its activation / maximum, so strong ones say more.
+
+    A picture fires as a whole: the words of its label count with its largest activation.
+    """
     on: defaultdict[str, float] = defaultdict(float)
     before: defaultdict[str, float] = defaultdict(float)
     near: Counter[str] = Counter()
@@ -88,7 +98,9 @@ def associate(firing: Sequence[Excerpt], background: Background, maximum: float)
                 on[word] += activation / maximum
                 if at:
                     before[sequence[at - 1][0]] += activation / maximum
-        held.update({word for word, _ in sequence})
+        for word in dict.fromkeys(label_words(excerpt)):
+            on[word] += excerpt.largest / maximum
+        held.update({word for word, _ in sequence} | set(label_words(excerpt)))
         near.update({word for word, activation in sequence if activation == 0 and word.isalpha()})
     often = {word for word, n in held.items() if n >= min(MIN_EXCERPTS, len(firing))}
 

@@ -1,15 +1,16 @@
 """The explainer with a model: strong and weaker excerpts with their firings marked, then silent ones."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, zip_longest
 
 import numpy as np
 
 from autointerp.config import LLMExplainer
+from autointerp.exhibit import Exhibits, in_words
 from autointerp.llm.client import Client
 from autointerp.llm.protocol import Reply, Request
-from autointerp.prompt import line, marked, neutral, plain
+from autointerp.prompt import plain
 from autointerp.records import Excerpt, Item
 from autointerp.rubric import Rubric
 from autointerp.store import stable_hash
@@ -17,7 +18,13 @@ from autointerp.store import stable_hash
 LOUDEST = 10  # what the strongest firing is shown as, where values are shown
 
 
-def request(items: Sequence[Item], role: LLMExplainer, rubric: Rubric, draw: int = 0) -> Request:
+def request(
+    items: Sequence[Item],
+    role: LLMExplainer,
+    rubric: Rubric,
+    draw: int = 0,
+    pictures: Mapping[int, bytes] = {},  # read alone
+) -> Request:
     """The question about one feature. Excerpts are JSON strings, so nothing in them can end the data early.
 
     Every `draw` shows the same strongest excerpts and others of the rest: models that are asked at temperature 0 would
@@ -29,15 +36,15 @@ def request(items: Sequence[Item], role: LLMExplainer, rubric: Rubric, draw: int
     weaker = stratified(dealt(firing[len(strongest) :], draw), role.examples - len(strongest))
     silent = interleaved(dealt([i for i in items if not i.fires], draw))[: role.n_silent]
     shown = [item.excerpt for item in sorted(strongest + weaker, key=firing.index)]
-    lines = ["ACTIVE"]
+    lines, exhibits = ["ACTIVE"], Exhibits(pictures)
     for excerpt in shown:
         # The scale is that of what is shown: the feature's own maximum would be known from the other split too.
         values = {"activations": loudness(excerpt, max(shown[0].activations))} if role.show_values else {}
-        lines.append(line(text=marked(excerpt.pieces, excerpt.fires), **values))
+        lines.append(exhibits.line(excerpt, excerpt.fires, in_words(excerpt, excerpt.fires) | values))
     if silent:
         lines.append("SILENT")
-        lines += [line(text=neutral(item.excerpt.text)) for item in silent]
-    return Request(rubric.text, "\n".join(lines), rubric.schema, role.max_tokens, sample=2 * draw)
+        lines += [exhibits.line(item.excerpt, None, in_words(item.excerpt)) for item in silent]
+    return Request(rubric.text, "\n".join(lines), rubric.schema, role.max_tokens, 2 * draw, exhibits.images)
 
 
 def dealt(items: Sequence[Item], draw: int) -> list[Item]:

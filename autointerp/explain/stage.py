@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from autointerp import assets, rubric
-from autointerp.config import MANNER, Explainer, GivenExplainer, LexicalExplainer, LLMExplainer, RunConfig
+from autointerp.config import MANNER, Explainer, GivenExplainer, LexicalExplainer, LLMExplainer
 from autointerp.errors import WorkPending
-from autointerp.evidence.reader import DictionaryEvidence, PoolReader
+from autointerp.evidence.reader import DictionaryEvidence, PoolReader, read_pictures
 from autointerp.explain import choose, choosers, given, lexical, llm
 from autointerp.job import Job
 from autointerp.progress import log, progress
@@ -54,9 +54,9 @@ def inputs(job: Job) -> dict[str, str]:
     for name, role in job.config.explainers.items():
         made_of: list[Any] = [role.model_dump(exclude=set(MANNER))]
         if isinstance(role, LLMExplainer):
-            made_of.append(question(job.config, role).hash)
+            made_of.append(question(job, role).hash)
             if role.chosen_by is not None:
-                made_of += choosers.made_of(job.config, role.chosen_by)
+                made_of += choosers.made_of(job, role.chosen_by)
         elif isinstance(role, GivenExplainer):
             location = assets.locate(role.path)
             made_of.append(digest(location) if location else "")
@@ -64,8 +64,8 @@ def inputs(job: Job) -> dict[str, str]:
     return found
 
 
-def question(config: RunConfig, role: LLMExplainer) -> rubric.Rubric:
-    return rubric.load(role.rubric, config.rubrics, "explain")
+def question(job: Job, role: LLMExplainer) -> rubric.Rubric:
+    return rubric.load(role.rubric or rubric.shipped("explain", job.sees), job.config.rubrics, "explain")
 
 
 def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
@@ -128,7 +128,7 @@ def explain(
         found = brought(role, list(role.dictionaries or evidence), able)
         advance(len(able))
     else:
-        asked = question(job.config, role).name
+        asked = question(job, role).name
         found = by_model(job, name, role, evidence, able, advance)
     written = [unable.get(key) or found[key] for key in keys]
     return [
@@ -171,13 +171,15 @@ def by_model(
     job: Job, name: str, role: LLMExplainer, evidence: Evidences, keys: list[Key], advance: Callable[[int], None]
 ) -> dict[Key, Written]:
     """What a model wrote; of several candidates, the one that the chooser took."""
-    asked = question(job.config, role)
+    asked = question(job, role)
     client = job.client(f"explainer {name}", role)
     divisions = {key: division(job, role, evidence[key[0]].by_feature[key[1]].items["explain"], key) for key in keys}
     # Where nothing is held back there is nothing to choose on, and so nothing to choose from.
     drafts = [(key, n) for key in keys for n in range(role.candidates if divisions[key].held else 1)]
     advance(role.candidates * len(keys) - len(drafts))
-    requests = [llm.request(divisions[key].shown, role, asked, role.sample + DRAWS * n) for key, n in drafts]
+    contexts = {i.excerpt.context for one in divisions.values() for i in one.shown if i.excerpt.grid}
+    pictures = read_pictures(job.directory.path, contexts) if contexts else {}
+    requests = [llm.request(divisions[key].shown, role, asked, role.sample + DRAWS * n, pictures) for key, n in drafts]
     written: dict[Key, list[Written]] = {key: [] for key in keys}
     for (key, _), reply in zip(drafts, llm.ask_twice(client, requests, lambda: advance(1)), strict=True):
         author = Author("explainer", role.provider, role.model, reply.resolved)

@@ -14,6 +14,7 @@ from autointerp.records import UNSCORED, Explanation, Item, Verdict
 
 CONTROLS: tuple[CaseControl, ...] = get_args(CaseControl)
 GENERIC = "Text of various kinds."  # fits everything, and so tells nothing
+GENERIC_IMAGES = "Pictures and texts of various kinds."
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +50,17 @@ def all_cases(job: Job, explanations: Sequence[Explanation]) -> list[Case]:
     `shuffled` deals the explanations out anew so that none stays (a derangement); `hard_shuffled` takes that of the
     feature whose decoder direction is nearest, among those that have one; `generic` is one sentence for all.
     """
+    generic = GENERIC_IMAGES if job.sees else GENERIC
     groups: dict[tuple[str, str], list[Explanation]] = {}
     for explanation in explanations:
         if explanation.text:
             groups.setdefault((explanation.dictionary, explanation.explainer), []).append(explanation)
     cases = []
     for (dictionary, explainer), group in groups.items():
-        texts: dict[str, list[str]] = {"none": [e.text for e in group], "generic": [GENERIC] * len(group)}
+        texts: dict[str, list[str]] = {
+            "none": [e.text for e in group],
+            "generic": [generic] * len(group),
+        }
         if len(group) > 1:
             order = derangement(len(group), job.rng("shuffled", dictionary, explainer))
             texts["shuffled"] = [group[other].text for other in order]

@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from autointerp.prompt import neutral
 from autointerp.records import Item
-from autointerp.score.question import Said, Shown, dealt, given, unchanged
+from autointerp.score.question import Said, Shown, dealt, excerpt, given, unchanged
 
 TOP_LOGPROBS = 0
 entry, answers = unchanged, given
@@ -15,7 +14,7 @@ entry, answers = unchanged, given
 
 def show(items: Sequence[Item], rng: np.random.Generator) -> list[Shown]:
     """Firing and silent excerpts, without marks."""
-    return dealt([Shown(item, item.fires, {"text": neutral(item.excerpt.text)}) for item in items], rng)
+    return dealt([excerpt(item, item.fires) for item in items], rng)
 
 
 def read(answer: Mapping[str, Any], shown: Shown) -> Said:

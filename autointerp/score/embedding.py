@@ -1,71 +1,24 @@
-"""A text encoder as a judge: how close is an excerpt to the explanation?"""
+"""An encoder as a judge: how close is an excerpt to the explanation?
 
-import json
+One that sees (CLIP, SigLIP) compares the explanation with the picture itself, one that does not with the words of its
+label. Pictures and texts are never equally close to a sentence, so where there are both, closeness is in standard
+deviations from the mean of the pool's own pictures, or texts.
+"""
+
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from transformers import AutoModel, AutoTokenizer
 
-from autointerp import assets
 from autointerp.config import EmbeddingScorer
-from autointerp.errors import UserError
 from autointerp.evidence.reader import DictionaryEvidence, PoolReader
+from autointerp.measure.arrays import Bools, Floats
 from autointerp.measure.scores import STRONG
-from autointerp.progress import progress
-from autointerp.records import Verdict
+from autointerp.records import UNSCORED, Verdict, is_scored
 from autointerp.score.cases import Case, about
-from autointerp.subjects.subject import choose_device
+from autointerp.score.encoders import Embedded, open_encoder
 
-MAX_TOKENS = 256
-
-
-class Embedder:
-    """Mean-pooled, normalised sentence vectors, as the sentence-transformers models were trained to be read."""
-
-    def __init__(self, role: EmbeddingScorer) -> None:
-        source = str(assets.locate(role.model) or role.model)
-        try:
-            self.tokenizer = AutoTokenizer.from_pretrained(source)
-            self.device = choose_device("auto")
-            self.model = AutoModel.from_pretrained(source, dtype=torch.float32).eval().to(self.device)
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"you asked for the encoder {role.model!r}",
-                f"transformers cannot load it ({str(error).strip().splitlines()[0]})",
-                "give a folder, package:NAME/PATH, or a hub id while online",
-            ) from None
-        pooling = Path(source) / "1_Pooling" / "config.json"
-        if pooling.exists() and not json.loads(pooling.read_text("utf-8")).get("pooling_mode_mean_tokens", True):
-            raise UserError(
-                f"you asked for the encoder {role.model!r}",
-                "it was trained to be read at one token, not by the mean over all",
-                "choose an encoder with mean pooling",
-            )
-        self.batch_size = role.batch_size
-
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Unit vectors [n, d]. Texts are batched by length, so that little is spent on padding."""
-        order = sorted(range(len(texts)), key=lambda i: (len(texts[i]), texts[i]))
-        vectors: list[NDArray[np.float32]] = []
-        with torch.inference_mode(), progress("embedding texts", len(texts)) as advance:
-            for start in range(0, len(order), self.batch_size):
-                batch = [texts[i] for i in order[start : start + self.batch_size]]
-                tokens = self.tokenizer(
-                    batch, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
-                )
-                tokens = tokens.to(self.device)
-                hidden = self.model(**tokens).last_hidden_state
-                mask = tokens["attention_mask"][..., None]
-                pooled = (hidden * mask).sum(1) / mask.sum(1)
-                vectors.append(torch.nn.functional.normalize(pooled, dim=1).cpu().numpy())
-                advance(len(batch))
-        found = np.empty((len(texts), vectors[0].shape[1] if vectors else 0), dtype=np.float32)
-        if vectors:
-            found[order] = np.concatenate(vectors)
-        return found
+UNSEEN = "a picture without a label, which the encoder cannot see"
 
 
 def verdicts(
@@ -74,28 +27,33 @@ def verdicts(
     cases: Sequence[Case],
     evidence: Mapping[str, DictionaryEvidence],
     pool: PoolReader,
+    pictures: Mapping[int, bytes],
     retrieved: int,
 ) -> Iterator[Verdict]:
     """Detection (similarity to each item) and retrieval (the most similar pool excerpts, one per document)."""
-    candidates = pool.rows("score")
-    texts = {pool.excerpts[row].text for row in candidates} | {case.text for case in cases}
-    for case in cases:
-        texts |= {item.excerpt.text for item in evidence[case.dictionary].by_feature[case.feature].items["score"]}
-    ordered = sorted(texts)
-    vectors = Embedder(role).embed(ordered)
-    place = {text: at for at, text in enumerate(ordered)}
-    pool_vectors = vectors[[place[pool.excerpts[row].text] for row in candidates]]
+    items = {case: evidence[case.dictionary].by_feature[case.feature].items["score"] for case in cases}
+    excerpts = [item.excerpt for found in items.values() for item in found]
+    pooled = [pool.excerpts[row] for row in pool.rows("score")]
+    vectors = Embedded(open_encoder(role), [case.text for case in cases], [*excerpts, *pooled], pictures)
+    candidates = [row for row in pool.rows("score") if vectors.excerpt(pool.excerpts[row]) is not None]
+    pool_vectors = np.array([vectors.excerpt(pool.excerpts[row]) for row in candidates], dtype=float)
+    seen = np.array([pool.excerpts[row].grid is not None for row in candidates], dtype=bool)
     documents = np.array([pool.excerpts[row].document for row in candidates])
     for case in cases:
         side = evidence[case.dictionary]
         known = side.by_feature[case.feature]
-        sentence = vectors[place[case.text]]
-        for item in known.items["score"]:
-            value = float(vectors[place[item.excerpt.text]] @ sentence)
-            yield case.verdict("detection", name, **about(item), value=value)
+        sentence = vectors.sentence(case.text)
+        similarity: Floats = np.asarray(pool_vectors @ sentence, dtype=float) if len(candidates) else np.empty(0)
+        level = Level.of(similarity, seen)
+        found = [vectors.excerpt(item.excerpt) for item in items[case]]
+        own: Floats = np.array([UNSCORED if vector is None else vector @ sentence for vector in found], dtype=float)
+        is_picture = np.array([item.excerpt.grid is not None for item in items[case]], dtype=bool)
+        for item, value in zip(items[case], level.closeness(own, is_picture).tolist(), strict=True):
+            reason = "" if is_scored(value) else UNSEEN
+            yield case.verdict("detection", name, **about(item), value=value, reason=reason)
         strongest = side.firings_of(case.feature).groupby("window")["activation"].max()
-        similarity = pool_vectors @ sentence
-        order = np.argsort(-similarity, kind="stable")
+        closeness = level.closeness(similarity, seen)
+        order = np.argsort(-closeness, kind="stable")
         first_of_document = np.sort(np.unique(documents[order], return_index=True)[1])[:retrieved]
         for at in order[first_of_document]:
             activation = float(strongest.get(candidates[at], 0.0))
@@ -105,9 +63,29 @@ def verdicts(
                 item=pool.excerpts[candidates[at]].id,
                 stratum=stratum(activation, known.max_activation),
                 fires=activation > 0,
-                value=float(similarity[at]),
+                value=float(closeness[at]),
                 activation=activation,
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """What is close to one sentence: mean and spread of the similarities of pictures (True) and of texts (False)."""
+
+    moments: Mapping[bool, tuple[float, float]]
+
+    @classmethod
+    def of(cls, similarity: Floats, seen: Bools) -> "Level":
+        """By the pool's excerpts [n], of which those `seen` are pictures; all as they are where it has one sort."""
+        if seen.all() or not seen.any():
+            return cls({True: (0.0, 1.0), False: (0.0, 1.0)})
+        sides = {side: similarity[seen == side] for side in (True, False)}
+        return cls({side: (float(own.mean()), max(float(own.std()), 1e-6)) for side, own in sides.items()})
+
+    def closeness(self, similarity: Floats, seen: Bools) -> Floats:
+        """Of excerpts [n]."""
+        mean, spread = np.where(seen, np.array(self.moments[True])[:, None], np.array(self.moments[False])[:, None])
+        return np.asarray((similarity - mean) / spread)
 
 
 def stratum(activation: float, maximum: float) -> str:

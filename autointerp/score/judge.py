@@ -8,7 +8,8 @@ import numpy as np
 
 from autointerp import rubric
 from autointerp.config import LLMScorer, QuestionName, RunConfig
-from autointerp.evidence.reader import DictionaryEvidence
+from autointerp.evidence.reader import DictionaryEvidence, read_pictures
+from autointerp.exhibit import Exhibits
 from autointerp.job import Job
 from autointerp.llm.client import Client
 from autointerp.llm.protocol import Reply, Request
@@ -47,8 +48,13 @@ def verdicts(
     All questions go to the client at once, so that a batch holds them all.
     """
     client = job.client(f"scorer {name}", role)
-    texts = {question: rubric_of(role, question, job.config) for question in role.scores}
-    asked = [one for case in cases for one in questions(job, name, role, case, texts, evidence, client.gives_logprobs)]
+    texts = {question: rubric_of(role, question, job.config, job.sees) for question in role.scores}
+    pictures = pictures_of(job, cases, evidence)
+    asked = [
+        one
+        for case in cases
+        for one in questions(job, name, role, case, texts, evidence, pictures, client.gives_logprobs)
+    ]
     with progress(f"judging with {name}", len(asked)) as advance:
         found = judge(client, asked, lambda: advance(1))
     return [
@@ -62,8 +68,18 @@ def verdicts(
     ], sorted(client.resolved) or [role.model]  # fmt: skip
 
 
-def rubric_of(role: LLMScorer, question: QuestionName, config: RunConfig) -> Rubric:
-    return rubric.load(role.rubrics.get(question, question), config.rubrics, question)
+def rubric_of(role: LLMScorer, question: QuestionName, config: RunConfig, sees: bool) -> Rubric:
+    """The rubric that a role names, or the shipped one: of two, that for pictures where the run has some."""
+    return rubric.load(role.rubrics.get(question) or rubric.shipped(question, sees), config.rubrics, question)
+
+
+def pictures_of(job: Job, cases: Sequence[Case], evidence: Mapping[str, DictionaryEvidence]) -> Mapping[int, bytes]:
+    """The pictures among the items of some cases, by context."""
+    if not job.sees:
+        return {}
+    keys = {(case.dictionary, case.feature) for case in cases}
+    items = (item for name, feature in keys for item in evidence[name].by_feature[feature].items["score"])
+    return read_pictures(job.directory.path, {item.excerpt.context for item in items if item.excerpt.grid})
 
 
 def questions(
@@ -73,6 +89,7 @@ def questions(
     case: Case,
     texts: Mapping[QuestionName, Rubric],
     evidence: Mapping[str, DictionaryEvidence],
+    pictures: Mapping[int, bytes],
     logprobs: bool,
 ) -> list[Asked]:
     """What is asked about a case. Items and their order are the same for an explanation and its controls."""
@@ -84,7 +101,7 @@ def questions(
         chosen = choose(shown, role.items, rng)
         for start in range(0, len(chosen), role.items_per_request):
             group = chosen[start : start + role.items_per_request]
-            asked = request(asks, case.text, group, text, role.max_tokens, logprobs)
+            asked = request(asks, case.text, group, text, role.max_tokens, logprobs, pictures)
             found.append(Asked(case, question, text, group, asked))
     return found
 
@@ -95,19 +112,27 @@ def choose(shown: Sequence[Shown], limit: int | None, rng: np.random.Generator) 
 
 
 def request(
-    question: Question, explanation: str, group: Sequence[Shown], text: Rubric, max_tokens: int, logprobs: bool = False
+    question: Question,
+    explanation: str,
+    group: Sequence[Shown],
+    text: Rubric,
+    max_tokens: int,
+    logprobs: bool = False,
+    pictures: Mapping[int, bytes] = {},  # read alone
 ) -> Request:
     """The rubric, then the explanation, then the items: what requests have in common comes first.
 
     The schema asks for as many answers as there are items: a small model would otherwise go on until it is cut.
     """
     lines = [line(description=neutral(explanation))]
-    lines += [line(id=at, **shown.data) for at, shown in enumerate(group)]
+    exhibits = Exhibits(pictures)
+    lines += [exhibits.line(one.item.excerpt, one.marks, one.data, id=at) for at, one in enumerate(group)]
     properties = text.schema["properties"]
     answers = {**properties["answers"], "items": question.entry(properties["answers"]["items"], group)}
     answers |= {"minItems": len(group), "maxItems": len(group)}
     schema = {**text.schema, "properties": {**properties, "answers": answers}}
-    return Request(text.text, "\n".join(lines), schema, max_tokens, top_logprobs=question.TOP_LOGPROBS * logprobs)
+    logprobs_wanted = question.TOP_LOGPROBS * logprobs
+    return Request(text.text, "\n".join(lines), schema, max_tokens, 0, exhibits.images, logprobs_wanted)
 
 
 def read(reply: Reply, one: Asked) -> list[Said]:

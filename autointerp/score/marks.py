@@ -4,13 +4,54 @@ from collections.abc import Sequence
 from itertools import groupby
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autointerp.records import Excerpt
+
+Grid = NDArray[np.bool_]  # [rows, columns] of patches
 
 
 def runs(excerpt: Excerpt) -> list[int]:
     """Lengths of the runs of firing tokens."""
     return [len(list(run)) for fires, run in groupby(excerpt.fires) if fires]
+
+
+def misplaced(excerpt: Excerpt, like: Excerpt, rng: np.random.Generator) -> list[bool] | None:
+    """Flags by position that mark an excerpt as the firings of another one would, on silent positions alone.
+
+    In a text, runs of the same lengths; in a picture, the same shape somewhere else. None where they find no room.
+    """
+    if excerpt.grid is None or like.grid is None:
+        return elsewhere(excerpt, runs(like), rng)
+    patches = excerpt.grid.positions
+    shape = np.array(like.fires[like.grid.positions]).reshape(like.grid.rows, like.grid.columns)
+    silent = ~np.array(excerpt.fires[patches]).reshape(excerpt.grid.rows, excerpt.grid.columns)
+    moved = shifted(shape, silent, rng)
+    if moved is None:
+        return None
+    flags = [False] * len(excerpt.pieces)
+    flags[patches] = moved.ravel().tolist()
+    return flags
+
+
+def shifted(shape: Grid, room: Grid, rng: np.random.Generator) -> Grid | None:
+    """A shape of cells moved as a whole to where `room` allows it, uniformly at random; None where it fits nowhere."""
+    cells = np.argwhere(shape)
+    if not len(cells):
+        return None
+    cells -= cells.min(axis=0)
+    high, wide = np.array(room.shape) - cells.max(axis=0)
+    places = [
+        (down, right)
+        for down in range(max(high, 0))
+        for right in range(max(wide, 0))
+        if room[cells[:, 0] + down, cells[:, 1] + right].all()
+    ]
+    if not places:
+        return None
+    moved = np.zeros_like(room)
+    moved[tuple((cells + places[int(rng.integers(len(places)))]).T)] = True
+    return moved
 
 
 def elsewhere(excerpt: Excerpt, lengths: Sequence[int], rng: np.random.Generator) -> list[bool] | None:

@@ -6,17 +6,22 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from autointerp.exhibit import in_words
 from autointerp.llm.protocol import Reply
 from autointerp.records import UNSCORED, Item
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """An item as it is put to a judge, who sees `data` and an id. `fires` is the truth that the question is about."""
+    """An item as it is put to a judge, who sees `data`, an id, and its picture if it has one, with `marks` on it.
+
+    `fires` is the truth that the question is about. `marks` are flags by position, None for a picture without marks.
+    """
 
     item: Item
     fires: bool
     data: Mapping[str, Any]
+    marks: Sequence[bool] | None = None
 
 
 class Said(NamedTuple):
@@ -54,6 +59,11 @@ class Question(Protocol):
 
 def unchanged(schema: dict[str, Any], group: Sequence[Shown]) -> dict[str, Any]:
     return schema
+
+
+def excerpt(item: Item, fires: bool, marks: Sequence[bool] | None = None) -> Shown:
+    """An item shown as the excerpt that it is, with marks or without."""
+    return Shown(item, fires, in_words(item.excerpt, marks), marks)
 
 
 def dealt(shown: Sequence[Shown], rng: np.random.Generator) -> list[Shown]:

@@ -21,8 +21,9 @@ LIST = re.compile(r'"activations"\s*:\s*\[([\d\s,]*)\]')
 
 
 def show(items: Sequence[Item], rng: np.random.Generator) -> list[Shown]:
-    """Firing and silent excerpts as lists of tokens."""
-    shown = [Shown(item, item.fires, {"tokens": [neutral(piece) for piece in item.excerpt.pieces]}) for item in items]
+    """Firing and silent excerpts as lists of tokens. Pictures have none and are left out."""
+    texts = [item for item in items if item.excerpt.grid is None]
+    shown = [Shown(item, item.fires, {"tokens": [neutral(piece) for piece in item.excerpt.pieces]}) for item in texts]
     return dealt(shown, rng)
 
 

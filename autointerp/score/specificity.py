@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from autointerp.prompt import marked
 from autointerp.records import Item
-from autointerp.score.marks import elsewhere, runs
-from autointerp.score.question import Said, Shown, dealt, given, unchanged
+from autointerp.score.marks import misplaced
+from autointerp.score.question import Said, Shown, dealt, excerpt, given, unchanged
 
 TOP_LOGPROBS = 0
 SILENT_SHARE = 3  # one silent excerpt for so many firing ones
@@ -24,12 +23,14 @@ def show(items: Sequence[Item], rng: np.random.Generator) -> list[Shown]:
     """Firing excerpts with their firings marked, and silent ones marked at random like one of them."""
     firing = [item for item in items if item.fires]
     silent = [item for item in items if not item.fires]
-    found = [Shown(item, True, {"text": marked(item.excerpt.pieces, item.excerpt.fires)}) for item in firing]
+    found = [excerpt(item, True, item.excerpt.fires) for item in firing]
     for at in rng.permutation(len(silent))[: -(-len(firing) // SILENT_SHARE)]:
-        pattern = runs(firing[int(rng.integers(len(firing)))].excerpt)
-        flags = elsewhere(silent[at].excerpt, pattern, rng)
+        # Marks on a picture are like those on another picture, marks in a text like those in another text.
+        seen = silent[at].excerpt.grid is not None
+        alike = [item for item in firing if (item.excerpt.grid is not None) == seen]
+        flags = misplaced(silent[at].excerpt, alike[int(rng.integers(len(alike)))].excerpt, rng) if alike else None
         if flags is not None:
-            found.append(Shown(silent[at], False, {"text": marked(silent[at].excerpt.pieces, flags)}))
+            found.append(excerpt(silent[at], False, flags))
     return dealt(found, rng)
 
 

@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from autointerp import assets, rubric
 from autointerp.audit.roles import Roles
-from autointerp.config import MANNER, EmbeddingScorer, Generator, Judge, LLMScorer, RunConfig, SurprisalScorer
+from autointerp.config import MANNER, EmbeddingScorer, Generator, Judge, LLMScorer, SurprisalScorer
 from autointerp.errors import UserError, WorkPending
-from autointerp.evidence.reader import DictionaryEvidence, PoolReader
+from autointerp.evidence.reader import DictionaryEvidence, PoolReader, read_pictures
 from autointerp.evidence.replay import Contexts, Replay
 from autointerp.explain import stage as explain
 from autointerp.job import Job
@@ -56,7 +56,7 @@ def inputs(job: Job) -> dict[str, str]:
     }
     for name, role in job.config.judges.items():
         made_of: list[Any] = [role.model_dump(exclude=set(MANNER))]
-        made_of += [asked.hash for asked in rubrics_of(role, job.config).values() if asked]
+        made_of += [asked.hash for asked in rubrics_of(job, role).values() if asked]
         if isinstance(role, EmbeddingScorer | SurprisalScorer):
             location = assets.locate(role.model)
             made_of.append(digest(location) if location else "")
@@ -64,12 +64,12 @@ def inputs(job: Job) -> dict[str, str]:
     return found
 
 
-def rubrics_of(role: Judge, config: RunConfig) -> dict[str, Rubric | None]:
+def rubrics_of(job: Job, role: Judge) -> dict[str, Rubric | None]:
     """The rubric of each question that a role answers; None where it is not asked in words."""
     if isinstance(role, LLMScorer):
-        return {question: judge.rubric_of(role, question, config) for question in role.scores}
+        return {question: judge.rubric_of(role, question, job.config, job.sees) for question in role.scores}
     if isinstance(role, Generator):
-        return {"sensitivity": rubric.load(role.rubric, config.rubrics, "generate")}
+        return {"sensitivity": rubric.load(role.rubric, job.config.rubrics, "generate")}
     return {"detection" if isinstance(role, EmbeddingScorer) else "surprisal": None}
 
 
@@ -88,6 +88,11 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
     evidence = {name: DictionaryEvidence(folder, name, split_hash) for name in job.config.dictionaries}
     pool = PoolReader(folder)
 
+    pictures = {}
+    if job.sees and any(isinstance(role, EmbeddingScorer) for role in job.config.scorers.values()):
+        shown = [i.excerpt for side in evidence.values() for e in side.by_feature.values() for i in e.items["score"]]
+        shown += [pool.excerpts[row] for row in pool.rows("score")]
+        pictures = read_pictures(job.directory.path, {excerpt.context for excerpt in shown if excerpt.grid})
     cases = all_cases(job, explanations)
     verdicts: list[Verdict] = []
     resolved: dict[str, list[str]] = {}
@@ -97,7 +102,7 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
         models: list[str] = []
         try:
             if isinstance(role, EmbeddingScorer):
-                verdicts += embedding.verdicts(name, role, own, evidence, pool, job.config.score.retrieved)
+                verdicts += embedding.verdicts(name, role, own, evidence, pool, pictures, job.config.score.retrieved)
             elif isinstance(role, SurprisalScorer):
                 verdicts += surprisal.verdicts(name, role, own, evidence)
             elif isinstance(role, LLMScorer):
@@ -150,7 +155,7 @@ def by_baselines(job: Job, evidence: dict[str, DictionaryEvidence], pool: PoolRe
 def owed(job: Job) -> Iterator[tuple[str, str, str, str, str, str]]:
     """The rows that every (explainer, scorer) pair owes, even where no explanation came and so nothing was judged."""
     for scorer, role in job.config.judges.items():
-        for question, asked in rubrics_of(role, job.config).items():
+        for question, asked in rubrics_of(job, role).items():
             for explainer, writer in job.config.explainers.items():
                 for dictionary in job.config.dictionaries:
                     if (writer.dictionaries is None or dictionary in writer.dictionaries) and pairs(
