@@ -327,6 +327,26 @@ class ScoreConfig(Record):
     )
 
 
+class GeneralisationConfig(Record):
+    """A concept list: do features that fire on a concept in one form fire on it in the others?
+
+    Nothing here is chosen by hand: the list is a file, the concept of each feature is found on one half of its
+    documents, and all is measured on the other half against members of the same form and group.
+    """
+
+    path: str = Field(description="parquet, jsonl or csv, a row a member: one name in a language, or one picture.")
+    concept_column: str = Field("concept", description="What a feature may be about; a concept has several documents.")
+    document_column: str = Field("document", description="The same thing in all its forms; the unit of the split.")
+    form_column: str = Field("form", description="Language of a name, or style of a picture.")
+    group_column: str | None = Field(
+        None, description="Broad topic of a concept: only concepts of one group are held against each other."
+    )
+    text_column: str = Field("text", description="Column of names.")
+    image_column: str = Field("image", description="Column of pictures, as the bytes of their files.")
+    forms: tuple[str, ...] = Field((), description="Only these forms; default all.")
+    permutations: int = Field(199, ge=19, description="Draws of the null; one more should be a multiple of 20.")
+
+
 class CircularityConfig(Record):
     """Who may grade whom."""
 
@@ -368,6 +388,9 @@ class RunConfig(Record):
     collect: CollectConfig = CollectConfig()
     evidence: EvidenceConfig = EvidenceConfig()
     score: ScoreConfig = ScoreConfig()
+    generalisation: GeneralisationConfig | None = Field(
+        None, description="A concept list to measure generalisation on."
+    )
     circularity: CircularityConfig = CircularityConfig()
     budget: BudgetConfig = BudgetConfig()
     rubrics: str | None = Field(None, description="A folder of your own rubrics, searched before the shipped ones.")

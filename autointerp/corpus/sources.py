@@ -72,8 +72,8 @@ def is_hub(path: str) -> bool:
     return path.startswith("hf:") and not path.startswith("hf://")
 
 
-def files(path: str) -> list[Source]:
-    """The files behind a corpus path, in the order of their names; empty for a hub dataset.
+def files(path: str, kinds: tuple[str, ...] = KINDS) -> list[Source]:
+    """The files of these kinds behind a corpus path, in the order of their names; empty for a hub dataset.
 
     A UserError says what is wrong with a path: nothing there, no texts in the folder, no library for the protocol,
     no answer from the store.
@@ -92,17 +92,23 @@ def files(path: str) -> list[Source]:
             raise FileNotFoundError(path)
         if filesystem.info(root)["type"] != "directory":
             return [Source(filesystem, root, utf8(root.rstrip("/").rpartition("/")[2]), alone=True)]
-        names = [name for name in filesystem.find(root) if name.lower().endswith(KINDS)]
+        names = [name for name in filesystem.find(root) if name.lower().endswith(kinds)]
     except Exception as error:
         raise refusal(path, error) from None
     found = [Source(filesystem, name, utf8(name.removeprefix(root).lstrip("/")), alone=False) for name in names]
     # On this machine a link is listed as neither file nor folder, and a folder may be called shards.parquet.
     found = [source for source in found if not source.local or filesystem.isfile(source.path)]
     if not found:
-        raise UserError(
-            f"you asked for the corpus {path!r}", "the folder holds no .txt, .jsonl, .parquet or pictures", "add some"
-        )
+        raise UserError(f"you asked for the corpus {path!r}", f"the folder holds no {worded(kinds)}", "add some")
     return sorted(found, key=lambda source: source.origin.split("/"))
+
+
+def worded(kinds: tuple[str, ...]) -> str:
+    """The kinds of files in a sentence: compressed ones go without saying."""
+    plain = [kind for kind in kinds if kind not in pictures.ENDINGS and not kind.endswith(".gz")]
+    if set(pictures.ENDINGS) & set(kinds):
+        plain.append("pictures")
+    return f"{', '.join(plain[:-1])} or {plain[-1]}"
 
 
 def has_pictures(config: CorpusConfig) -> bool:
@@ -139,7 +145,7 @@ def refusal(path: str, error: Exception) -> UserError:
     return UserError(asked, f"it cannot be opened ({said})", "check corpus.path, the network and your credentials")
 
 
-def fingerprints(path: str) -> dict[str, str]:
+def fingerprints(path: str, kinds: tuple[str, ...] = KINDS) -> dict[str, str]:
     """What the content of every file is known by, under its origin: a corpus with the same ones has the same documents.
 
     A local file is read and hashed. Of a remote one the store is asked (its ETag where it has one, else all that it
@@ -148,7 +154,7 @@ def fingerprints(path: str) -> dict[str, str]:
     if is_hub(path):
         return {path: path}
     found = {}
-    for source in files(path):
+    for source in files(path, kinds):
         try:
             known = digest(Path(source.path)) if source.local else str(source.filesystem.checksum(source.path))
         except Exception as error:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from autointerp import assets, rubric
 from autointerp.audit.roles import Roles
 from autointerp.config import MANNER, EmbeddingScorer, Generator, Judge, LLMScorer, SurprisalScorer
+from autointerp.corpus import concepts, sources
 from autointerp.errors import UserError, WorkPending
 from autointerp.evidence.reader import DictionaryEvidence, PoolReader, read_pictures
 from autointerp.evidence.replay import Contexts, Replay
@@ -20,7 +21,7 @@ from autointerp.measure.scores import ORIGINAL, PRIMARY, Base, score_features
 from autointerp.progress import log, progress
 from autointerp.records import UNSCORED, Explanation, Score, Verdict
 from autointerp.rubric import Rubric
-from autointerp.score import baselines, embedding, judge, sensitivity, surprisal
+from autointerp.score import baselines, embedding, generalisation, judge, sensitivity, surprisal
 from autointerp.score.cases import Case, about, all_cases, pairs, taken
 from autointerp.store import digest, digest_of, write_table
 
@@ -44,6 +45,9 @@ VERDICTS = pa.schema(
         ("activations", pa.list_(pa.float32())),
     ]
 )
+CONCEPTS = pa.schema(
+    [("dictionary", pa.string()), ("feature", pa.int64()), ("concept", pa.string()), ("home", pa.string())]
+)
 
 
 def inputs(job: Job) -> dict[str, str]:
@@ -54,6 +58,13 @@ def inputs(job: Job) -> dict[str, str]:
         "explanations": digest_of(records["explain"].outputs),
         "score": digest_of([job.config.score.model_dump(include={"prevalence", "retrieved"}), job.config.seed]),
     }
+    if job.config.generalisation is not None:
+        of_list = job.config.generalisation
+        found |= {
+            f"concept list {origin}": value
+            for origin, value in sources.fingerprints(of_list.path, concepts.KINDS).items()
+        }
+        found["generalisation"] = digest_of(of_list.model_dump())
     for name, role in job.config.judges.items():
         made_of: list[Any] = [role.model_dump(exclude=set(MANNER))]
         made_of += [asked.hash for asked in rubrics_of(job, role).values() if asked]
@@ -123,12 +134,20 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
     path = job.directory / "verdicts.parquet"
     write_table(path, [asdict(verdict) for verdict in verdicts], VERDICTS)
     scores = all_scores(job, verdicts, explanations, evidence, resolved)
+    carried, of_list = generalisation.run(job, evidence)
+    scores = sorted(
+        [*scores, *(score for found in carried for score in found.scores())],
+        key=lambda s: (s.dictionary, s.feature, s.metric, s.control, s.explainer, s.scorer),
+    )
+    concepts_path = job.directory / "concepts.parquet"
+    write_table(concepts_path, [{name: getattr(one, name) for name in CONCEPTS.names} for one in carried], CONCEPTS)
     scores_path = job.directory / "scores.parquet"
     columns = [field.name for field in fields(Score)]
     write_table(scores_path, pd.DataFrame([asdict(score) for score in scores], columns=columns))
     unscored = sum(bool(score.reason) for score in scores)
     log.info("  %d verdicts, %d scores, %d of them unscored", len(verdicts), len(scores), unscored)
-    return [path, scores_path], {
+    return [path, concepts_path, scores_path], {
+        "generalisation": of_list,
         "resolved": resolved,
         "verdicts": len(verdicts),
         "usage": job.usage("scorer", "generator"),
