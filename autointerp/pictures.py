@@ -13,6 +13,7 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MOST_PIXELS = 50_000_000  # a larger picture may be a file that unpacks to more than the memory holds
 MOST_BYTES = 256 * 2**20  # of a file
+THUMBNAIL = 128
 UPRIGHT = 1  # the EXIF orientation of a picture that need not be turned
 
 
@@ -77,4 +78,14 @@ def png(picture: Image.Image) -> bytes:
     """The picture as a PNG file: the same bytes for the same pixels, and nothing of what the original said beside."""
     target = io.BytesIO()
     Image.fromarray(np.asarray(picture.convert("RGB"))).save(target, "PNG", optimize=False, compress_level=6)
+    return target.getvalue()
+
+
+def thumbnail(data: bytes) -> bytes:
+    """A picture that we wrote ourselves as a small WebP file, THUMBNAIL pixels on the longer side at most."""
+    with Image.open(io.BytesIO(data)) as file:
+        small = file.convert("RGB")
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    target = io.BytesIO()
+    small.save(target, "WEBP", quality=85)
     return target.getvalue()

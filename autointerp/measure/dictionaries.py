@@ -28,6 +28,7 @@ COLUMNS = [
     "circularity",
 ]
 SINGLE_TOKEN_BITS = 1.0
+P_VALUE = "generalisation.p"  # of a feature; a mean of them says nothing
 KEY = ["metric", "control", "explainer", "scorer", "rubric"]
 
 
@@ -109,7 +110,7 @@ def summarise(
     rows: list[dict[str, object]] = []
     for name in order:
         rows += collected(name, figures[name], seed, resamples)
-        own = scores[scores["dictionary"] == name]
+        own = scores[(scores["dictionary"] == name) & (scores["metric"] != P_VALUE)]
         blank = {"dictionary": name, "width": figures[name].width}
         for table in (own, by_tokens(own, entropies)):
             for values, group in table.groupby(KEY, sort=True):

@@ -12,6 +12,8 @@ from typing import Any
 
 import pandas as pd
 
+from autointerp.records import Grid
+
 HAND_PICKED = "hand-picked"  # the value of features.selected_by that is not a draw
 GRADES = "ABCDE"
 PADDING = "padding"  # a key of Counts.masked: what fills up a batch, no positions of the corpus
@@ -54,7 +56,10 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What was read and what was left out. `masked` counts positions by reason; `split_documents` by split."""
+    """What was read and what was left out. `masked` counts positions by reason; `split_documents` by split.
+
+    `pictures` are contexts with one; `left_out` counts parts of documents that were not read, or not as they were.
+    """
 
     documents: int
     contexts: int
@@ -64,6 +69,8 @@ class Counts:
     dropped_tails: int
     excluded_documents: int
     split_documents: dict[str, int]
+    pictures: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +108,33 @@ class DictionaryNote:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """One excerpt of the score split on a feature page, with the activation interval that it was drawn for."""
+    """One excerpt of the score split on a feature page, with the activation interval that it was drawn for.
+
+    One with a picture has its grid of patches, a key of `Report.pictures` and what the corpus says that it shows.
+    """
 
     stratum: str
     low: float
     high: float
     pieces: tuple[str, ...]
     activations: tuple[float, ...]
+    grid: Grid | None = None
+    picture: int = 0
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureEvidence:
-    """What a feature page shows. `histogram[i]` counts activations between `edges[i]` and `edges[i + 1]`."""
+    """What a feature page shows. `histogram[i]` counts activations between `edges[i]` and `edges[i + 1]`.
+
+    `concept` is what was found in the concept list that the feature fires on above all, in the form `home`.
+    """
 
     passages: tuple[Passage, ...] = ()
     histogram: tuple[int, ...] = ()
     edges: tuple[float, ...] = ()
+    concept: str = ""
+    home: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +171,7 @@ class Report:
     unscored: pd.DataFrame
     evidence: dict[tuple[str, int], FeatureEvidence] = field(default_factory=dict)
     config: str = ""
+    pictures: dict[int, bytes] = field(default_factory=dict)  # WebP files by context
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -240,6 +259,11 @@ class Report:
         """How many features were chosen by hand."""
         chosen = self.features[[text == HAND_PICKED for text in texts(self.features, "selected_by")]]
         return len(chosen.drop_duplicates(["dictionary", "feature"]))
+
+
+def by_form(metric: str) -> bool:
+    """Whether a number speaks of one language or style alone: it stands in a table of its own."""
+    return metric.startswith("generalisation.") and metric.count(".") == 2
 
 
 def texts(frame: pd.DataFrame, column: str) -> list[str]:

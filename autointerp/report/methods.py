@@ -1,6 +1,6 @@
 """What the numbers mean and where they end, said only of what this run measured."""
 
-from autointerp.report.data import Report, texts
+from autointerp.report.data import Report, by_form, texts
 from autointerp.report.sentences import Sentence, say
 from autointerp.report.wording import count, decimal, listing, percent, plural
 
@@ -61,6 +61,25 @@ DEFINITIONS = {
     "sensitivity.original_strong": "The share of them on which it fires with at least a tenth of its maximum.",
     "sensitivity.normalised": "The rate on written texts as a multiple of that on its own excerpts.",
     "sensitivity.normalised_strong": "The same, with at least a tenth of its maximum.",
+    "generalisation.carries_over": "Share of features whose concept carries over: outside the form in which it was "
+    "found, the feature tells its concept from matched distractors better than the best of all features of its "
+    "dictionary does by chance (p ≤ 0.05 against permuted concepts, Westfall and Young 1993).",
+    "generalisation.auroc": "Chance that a member of the feature's concept is louder than a matched distractor (same "
+    "language or style, same group, another concept), averaged over all forms but the one it was found in: 0.5 knows "
+    "nothing. Permuted: what the best of all features reaches by chance.",
+    "generalisation.auroc_home": "The same in the form in which the concept was found, on documents that did not find "
+    "it.",
+    "generalisation.auroc_text": "The same over languages alone.",
+    "generalisation.auroc_image": "The same over pictures alone.",
+    "generalisation.fire_rate": "Share of the concept's members in other forms on which the feature fires; "
+    "distractors: the share of matched distractors.",
+    "generalisation.rank": "Rank of the feature among all of its dictionary by mean activation over its concept's "
+    "members in other forms; 1 is the loudest.",
+    "generalisation.invariance": "1 − variance of the activation between languages / its variance over the concept's "
+    "members: 1 where the language makes no difference.",
+    "generalisation.variance_between": "Variance of the activation between languages, in units of the feature's "
+    "maximum.",
+    "generalisation.variance_within": "The same within languages.",
     "probe_logistic.ap": "Average precision of a logistic regression on the activations, fitted on the explain "
     "documents, at {prevalence} positives.",
     "probe_logistic.ap_corpus": "The same regression, weighted to the rate at which the feature fires in the corpus.",
@@ -85,7 +104,7 @@ def definitions(report: Report) -> tuple[tuple[str, str], ...]:
         "retrieved": settings.retrieved,
         "contexts": plural(loss_contexts(report), "context"),
     }
-    metrics = dict.fromkeys(metric for metric, _ in report.metrics)
+    metrics = dict.fromkeys(metric for metric, _ in report.metrics if not by_form(metric))
     return tuple(
         (metric, DEFINITIONS[metric].format(**filled) if metric in DEFINITIONS else derived(metric))
         for metric in metrics

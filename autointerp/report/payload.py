@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from autointerp.audit.circularity import MEANING
-from autointerp.report.data import FeatureEvidence, Passage, Report, flags, numbers, texts
+from autointerp.report.data import FeatureEvidence, Passage, Report, by_form, flags, numbers, texts
 from autointerp.report.plots import domain
 from autointerp.report.wording import visible
 
 CHUNK = 200
+PICTURES = 100  # in a block: some 200 kB
 FIXED = (
     "dictionary", "feature", "dead", "n_fired", "density", "max_activation", "selected_by", "explainer", "explanation",
     "scorer", "circularity",
@@ -90,7 +91,16 @@ def blocks(report: Report) -> tuple[Block, ...]:
     chunks = [keys[start : start + CHUNK] for start in range(0, len(keys), CHUNK)]
     packed = [pack(f"features-{i}", chunk_content(report, chunk, scores)) for i, chunk in enumerate(chunks)]
     places = {key: i // CHUNK for i, key in enumerate(keys)}
-    return (pack("index", index_content(report, scores, words, places)), *packed)
+    return (pack("index", index_content(report, scores, words, places)), *packed, *picture_blocks(report))
+
+
+def picture_blocks(report: Report) -> list[Block]:
+    """Pictures in the order of their contexts, PICTURES to a block, as data addresses."""
+    data = [
+        f"data:image/webp;base64,{base64.b64encode(file).decode('ascii')}"
+        for _, file in sorted(report.pictures.items())
+    ]
+    return [pack(f"pictures-{at // PICTURES}", data[at : at + PICTURES]) for at in range(0, len(data), PICTURES)]
 
 
 def score_rows(report: Report, words: Words) -> dict[tuple[str, int], list[ScoreRow]]:
@@ -151,6 +161,7 @@ def index_content(
         "dictionaries": [dictionary_facts(report, name) for name in dictionaries.values()],
         "selections": selections.values(),
         "documents": report.counts.documents,
+        "pictures": PICTURES,
         "meaning": MEANING,
         **words.values(),
     }
@@ -163,7 +174,7 @@ def dictionary_facts(report: Report, name: str) -> dict[str, Any]:
 
 def listed_metrics(report: Report) -> list[str]:
     """Metrics that the list can show and sort by; detection.ap first, because it is the primary one."""
-    metrics = [str(name) for name in report.features.columns if name not in FIXED]
+    metrics = [str(name) for name in report.features.columns if name not in FIXED and not by_form(str(name))]
     return sorted(metrics, key=lambda name: name != "detection.ap")
 
 
@@ -202,17 +213,28 @@ def chunk_content(
 ) -> dict[str, Any]:
     """Scores and evidence of some features. Excerpts that features share are stored once."""
     pieces, edges = Vocabulary(), Vocabulary()
+    places = {context: at for at, context in enumerate(sorted(report.pictures))}
     features = {}
     for key in keys:
         evidence = report.evidence.get(key, FeatureEvidence())
         features[f"{key[0]}/{key[1]}"] = {
             "scores": scores.get(key, []),
-            "passages": [[item.stratum, short(item.low), short(item.high), pieces.index(item.pieces), sparse(item)]
-                         for item in evidence.passages],
+            "passages": [[item.stratum, short(item.low), short(item.high), pieces.index(item.pieces), sparse(item),
+                          seen(item, places)] for item in evidence.passages],
+            "concept": evidence.concept,
+            "home": evidence.home,
             "histogram": list(evidence.histogram),
             "edges": edges.index(tuple(short(x) for x in evidence.edges)),
         }  # fmt: skip
     return {"features": features, "pieces": pieces.values(), "edges": edges.values()}
+
+
+def seen(passage: Passage, places: dict[int, int]) -> list[int | str] | None:
+    """Which picture, where its patches are among the positions, and what it shows; None without one."""
+    if passage.grid is None or passage.picture not in places:
+        return None
+    grid = passage.grid
+    return [places[passage.picture], grid.start, grid.rows, grid.columns, passage.label]
 
 
 def sparse(passage: Passage) -> list[float | int | None]:

@@ -189,6 +189,40 @@ def floor_clauses(report: Report, arm: Arm) -> Iterator[str]:
             yield f"{verb} " + listing([f"{told(estimate)} in {name}" for name, estimate in pairs])
 
 
+def generalisation(report: Report) -> Sentence | None:
+    """How many features carry their concept into other languages and pictures? None without a concept list."""
+    metric = "generalisation.carries_over"
+    found = [(name, report.estimate(name, metric)) for name in report.names]
+    shares = [(name, estimate) for name, estimate in found if estimate is not None and estimate.scored]
+    if not shares:
+        return None
+    told_of = listing(
+        [
+            f"{percent(estimate.value)} of {plural(estimate.n, 'feature')} in {name} "
+            f"[{percent(estimate.low)}, {percent(estimate.high)}]"
+            for name, estimate in shares
+        ]
+    )
+    chance = [report.estimate(name, "generalisation.auroc", control="permuted") for name, _ in shares]
+    reached = [report.estimate(name, "generalisation.auroc") for name, _ in shares]
+    areas = spread([estimate.value for estimate in reached if estimate and estimate.scored])
+    needed = spread([estimate.value for estimate in chance if estimate and estimate.scored])
+    without = sum(estimate.unscored for _, estimate in shares)
+    silent = (
+        f" {plural(without, 'feature')} fire on nothing of the list, or have no other form to be seen in."
+        if without
+        else ""
+    )
+    return say(
+        "Found in one language or style, a concept carries over to the others for ",
+        (told_of,),
+        f". Outside the form in which it was found, the AUROC against matched distractors is {areas} on average; the "
+        f"best of all features reaches {needed} by chance.{silent} The concept of a feature is chosen on one half of "
+        "the documents and measured on the other.",
+        grades=("A",),
+    )
+
+
 def over_controls(report: Report) -> Sentence | None:
     """Do explanations of a dictionary predict firing better than those of its controls? None without controls."""
     found = [sentence for name in report.names if (sentence := over_controls_of(report, name))]

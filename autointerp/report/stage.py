@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from autointerp import assets, config
+from autointerp import assets, config, pictures
 from autointerp.audit.roles import Roles
 from autointerp.collect.sketch import histogram_edges
 from autointerp.collect.stage import load_figures
-from autointerp.evidence.reader import DictionaryEvidence
+from autointerp.evidence.reader import DictionaryEvidence, read_pictures
 from autointerp.explain import stage as explain
 from autointerp.job import Job
 from autointerp.measure import dictionaries as measure
@@ -108,6 +108,8 @@ def gather(job: Job) -> Report:
         if n_features:
             arms.append(Arm(explainer, scorer, grade, n_features))
     dictionaries = measure.summarise(scores, figures, entropies, order, cfg.seed, cfg.score.resamples)
+    concepts = pd.read_parquet(job.directory / "concepts.parquet")
+    shown = passages(order, evidence, cfg.evidence.bins, concepts)
     usage = [u for stage in ("explain", "score") for u in records[stage].facts.get("usage", [])]
     return Report(
         name=cfg.name,
@@ -126,6 +128,10 @@ def gather(job: Job) -> Report:
             dropped_tails=counts["tails_dropped"],
             excluded_documents=counts["documents_excluded_as_training"],
             split_documents={split: counts[f"documents_{split}"] for split in ("explain", "score")},
+            pictures=counts.get("pictures", 0),
+            left_out={
+                what: n for what, n in counts.items() if what.startswith(("pictures", "texts_")) and what != "pictures"
+            },
         ),
         settings=Settings(
             cfg.score.prevalence, cfg.score.retrieved, cfg.score.resamples, cfg.circularity.worst, cfg.circularity.allow
@@ -138,8 +144,9 @@ def gather(job: Job) -> Report:
         arms=tuple(arms),
         notes={name: DictionaryNote(figures[name].width, figures[name].dead, conventions[name]) for name in order},
         unscored=unscored_table(scores, dictionaries, figures),
-        evidence=passages(order, evidence, cfg.evidence.bins),
+        evidence=shown,
         config=config.dump(cfg),
+        pictures=thumbnails(job, shown),
     )
 
 
@@ -213,11 +220,23 @@ def role_table(roles: Roles) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=ROLES)
 
 
+def thumbnails(job: Job, evidence: dict[tuple[str, int], FeatureEvidence]) -> dict[int, bytes]:
+    """The pictures of all passages, small, by context."""
+    wanted = {passage.picture for side in evidence.values() for passage in side.passages if passage.grid}
+    return (
+        {context: pictures.thumbnail(png) for context, png in read_pictures(job.directory.path, wanted).items()}
+        if wanted
+        else {}
+    )
+
+
 def passages(
-    order: list[str], evidence: dict[str, DictionaryEvidence], bins: int
+    order: list[str], evidence: dict[str, DictionaryEvidence], bins: int, concepts: pd.DataFrame
 ) -> dict[tuple[str, int], FeatureEvidence]:
     """What feature pages show: firing excerpts of the score split by interval, silent ones of each kind, histograms."""
     edges = tuple(histogram_edges().tolist())
+    columns = (concepts[column].tolist() for column in ("dictionary", "feature", "concept", "home"))
+    about = {(name, feature): (concept, home) for name, feature, concept, home in zip(*columns, strict=True)}
     found: dict[tuple[str, int], FeatureEvidence] = {}
     for name in order:
         side = evidence[name]
@@ -234,11 +253,15 @@ def passages(
                 low = int(item.stratum.removeprefix("bin")) * step if item.fires else 0.0
                 excerpt = item.excerpt
                 activations = tuple(round(a, 3) for a in excerpt.activations)
-                shown.append(Passage(item.stratum, low, low + step if item.fires else 0.0, excerpt.pieces, activations))
+                high = low + step if item.fires else 0.0
+                picture = excerpt.context if excerpt.grid else 0
+                shown.append(
+                    Passage(item.stratum, low, high, excerpt.pieces, activations, excerpt.grid, picture, excerpt.label)
+                )
             counts = [int(n) for n in histograms[feature]]
             filled = [at for at, n in enumerate(counts) if n] or [0]
             inside = slice(filled[0], filled[-1] + 1)
             found[name, feature] = FeatureEvidence(
-                tuple(shown), tuple(counts[inside]), edges[filled[0] : filled[-1] + 2]
+                tuple(shown), tuple(counts[inside]), edges[filled[0] : filled[-1] + 2], *about.get((name, feature), ())
             )
     return found

@@ -15,6 +15,11 @@ from autointerp.report.wording import count, decimal, masks, model_name, money
 PRIMARY = PRIMARY_OF["detection"]
 GAIN = "detection.ap.minus_shuffled"
 COUNTED = ("requests", "cached", "input_tokens", "output_tokens", "count")
+GENERALISATION = "generalisation."
+CARRIED = tuple(
+    f"{GENERALISATION}{name}"
+    for name in ("carries_over", "auroc", "auroc_text", "auroc_image", "auroc_home", "fire_rate", "invariance", "rank")
+)
 OWN_COLUMN = ("explained_variance", "l0")  # they stand in the main table; bounds on dead features stand in its note
 
 
@@ -153,6 +158,7 @@ QUESTIONS = {
     "specificity": "Specificity, 0 to 3: is what it says where the feature fires?",
     "sensitivity": "Sensitivity: does the feature fire where it says?",
     "surprisal": "Surprisal: does it help to predict the excerpts?",
+    "generalisation": "Generalisation: does it fire on its concept in the other forms?",
     "agreement": "Agreement: do two explainers rank the features alike?",
 }
 
@@ -160,8 +166,48 @@ QUESTIONS = {
 def anchor_tables(report: Report) -> tuple[Grid, ...]:
     """Numbers in which no model took part, beside the ones of the main table."""
     known = ("dead_share", "dead_bound_documents", "dead_bound_tokens", *OWN_COLUMN)
-    metrics = [metric for metric, armed in report.metrics if not armed and metric not in known]
+    metrics = [
+        metric
+        for metric, armed in report.metrics
+        if not (armed or metric in known or metric.startswith(GENERALISATION))
+    ]
     return grids(report, metrics, [None])
+
+
+@dataclass(frozen=True, slots=True)
+class FormRow:
+    """One form of the concept list: for each dictionary, in the order of `everyone`, AUROC, fire rate, distractors."""
+
+    form: str
+    cells: tuple[tuple[Estimate | None, Estimate | None, Estimate | None], ...]
+
+
+def generalisation(report: Report) -> Grid | None:
+    """What carries over, by dictionary; None where no concept list was read."""
+    metrics = tuple(name for name in CARRIED if any(metric == name for metric, _ in report.metrics))
+    rows = tuple((name, None, row(report, name, metrics, None)) for name in report.everyone)
+    return Grid(QUESTIONS["generalisation"], metrics, rows) if metrics else None
+
+
+def by_form(report: Report) -> tuple[FormRow, ...]:
+    """Form by form, the best known first."""
+    start = f"{GENERALISATION}auroc."
+    forms = [metric.removeprefix(start) for metric, _ in report.metrics if metric.startswith(start)]
+    found = []
+    for form in forms:
+        rate = f"{GENERALISATION}fire_rate.{form}"
+        asked = (("auroc", "none", start + form), ("rate", "none", rate), ("rate", "distractors", rate))
+        cells = [
+            tuple(report.estimate(name, metric, None, control) for _, control, metric in asked)
+            for name in report.everyone
+        ]
+        found.append(FormRow(form, tuple((a, b, c) for a, b, c in cells)))
+
+    def area(item: FormRow) -> float:
+        first = next((estimate for estimate, _, _ in item.cells if estimate and estimate.scored), None)
+        return first.value if first else 0.0
+
+    return tuple(sorted(found, key=lambda item: (-area(item), item.form)))
 
 
 def other_tables(report: Report) -> tuple[Grid, ...]:
@@ -230,7 +276,9 @@ def facts(report: Report) -> tuple[tuple[str, str], ...]:
     return (
         ("documents", f"{count(counts.documents)}" + (f" ({splits})" if splits else "")),
         ("contexts", count(counts.contexts)),
-        ("tokens read", count(counts.tokens)),
+        ("positions read" if counts.pictures else "tokens read", count(counts.tokens)),
+        *([("pictures", count(counts.pictures))] if counts.pictures else []),
+        *((what.replace("_", " "), count(number)) for what, number in counts.left_out.items()),
         ("positions kept", count(counts.positions)),
         *((f"masked: {reason}", count(number)) for reason, number in masks(counts).items()),
         ("short tails dropped", count(counts.dropped_tails)),

@@ -77,6 +77,7 @@ def model_name(identifier: str) -> str:
 
 QUESTIONS = {
     "lexical_floor": "floor",
+    "generalisation": "",
     "probe_logistic": "logistic probe",
     "sensitivity": "",
 }
@@ -104,6 +105,14 @@ NUMBERS = {
     "density_weighted": "a typical firing",
     "mass_weighted": "a typical unit of activation",
     "silent": "on silent excerpts",
+}
+NUMBERS |= {
+    "carries_over": "share that carries over",
+    "auroc_home": "AUROC in the form it was found in",
+    "auroc_text": "AUROC in other languages",
+    "auroc_image": "AUROC in pictures",
+    "fire_rate": "fires on its concept",
+    "rank": "rank among all features",
 }
 SUFFIXES = {"single_token": "single-token features", "many_tokens": "other features"}
 LABELS = {"loss_rise": "loss rise, nats a token", "sensitivity.retrieval": "retrieval sensitivity"}

@@ -182,7 +182,7 @@
       view.replaceChildren(walk(rows[0]), ...heading(rows[0]),
         element("div", { class: "columns" },
           element("div", {}, ...explanations(rows, scores), ...passages(rows[0], data)),
-          element("div", {}, ...allScores(scores), ...histogram(data))));
+          element("div", {}, ...allScores(scores), ...concept(data, scores), ...histogram(data))));
     }
     if (!$("report").hidden) state.scroll = window.scrollY;
     $("report").hidden = true;
@@ -264,16 +264,58 @@
     for (const stratum of order) {
       const [, low, high] = groups.get(stratum)[0];
       const title = SILENT[stratum] || (low === null || high === null ? stratum : `${compact(low)} – ${compact(high)}`);
-      nodes.push(element("h3", { class: "interval-head" }, title), ...groups.get(stratum).map((item) => passage(item, data.block.pieces, highest)));
+      const shown = groups.get(stratum).map((item) => passage(item, data.block.pieces, highest));
+      const pictures = shown.filter((node) => node.tagName === "FIGURE");
+      nodes.push(element("h3", { class: "interval-head" }, title));
+      if (pictures.length) nodes.push(element("div", { class: "pictures" }, ...pictures));
+      nodes.push(...shown.filter((node) => node.tagName !== "FIGURE"));
     }
     return nodes;
   }
 
-  function passage([, , , at, sparse], pieces, highest) {
+  function passage([, , , at, sparse, seen], pieces, highest) {
     const values = new Map();
     for (let i = 0; i < sparse.length; i += 2) values.set(sparse[i], sparse[i + 1]);
+    return seen ? picture(seen, values, pieces[at], highest) : text(values, pieces[at], highest);
+  }
+
+  // A picture with its heat map: a cell for every patch that fires, the brighter the stronger.
+  function picture([number, start, rows, columns, label], values, pieces, highest) {
+    const cells = [];
+    const [side, tall] = [100 / columns, 100 / rows];
+    for (let patch = 0; patch < rows * columns; patch += 1) {
+      const value = values.get(start + patch);
+      if (value === undefined) continue;
+      const cell = drawn("rect", { x: (patch % columns) * side, y: Math.floor(patch / columns) * tall, width: side, height: tall,
+        "fill-opacity": (0.15 + 0.6 * Math.min(1, value / (highest || 1))).toFixed(2) }, titled(`activation ${compact(value)}`));
+      cells.push(cell);
+    }
+    const image = element("img", { alt: label || "picture without a label", width: 128, height: 128 });
+    sourceOf(number).then((source) => { image.src = source; });
+    const heat = drawn("svg", { class: "heat", viewBox: "0 0 100 100", preserveAspectRatio: "none", "aria-hidden": "true" }, ...cells);
+    const whole = [...values.keys()].filter((place) => place < start || place >= start + rows * columns);
+    const words = pieces.filter((_, place) => place < start || place >= start + rows * columns).join("");
+    const own = new Map(whole.map((place) => [place < start ? place : place - rows * columns, values.get(place)]));
+    const strongest = cells.length ? Math.max(...[...values].filter(([place]) => !whole.includes(place)).map(([, value]) => value)) : null;
+    const caption = element("figcaption", {}, element("bdi", {}, label || ""), strongest === null ? null : element("small", { class: "under" }, compact(strongest)));
+    const figure = element("figure", { class: "seen", tabindex: "0" }, element("div", { class: "frame" }, image, heat), caption);
+    if (words.trim()) {
+      const spoken = pieces.filter((_, place) => place < start || place >= start + rows * columns);
+      figure.append(text(own, spoken, highest));
+    }
+    return figure;
+  }
+
+  async function sourceOf(number) {
+    const block = Math.floor(number / state.index.pictures);
+    const key = `pictures-${block}`;
+    if (!state.chunks.has(key)) state.chunks.set(key, unpack(key));
+    return (await state.chunks.get(key))[number % state.index.pictures];
+  }
+
+  function text(values, pieces, highest) {
     const node = element("p", { class: "passage", tabindex: "0" });
-    pieces[at].forEach((piece, place) => {
+    pieces.forEach((piece, place) => {
       const text = piece.replace(/\n/g, "↵").replace(/\t/g, "⇥");
       const value = values.get(place);
       if (value === undefined) return node.append(text);
@@ -287,7 +329,30 @@
     return node;
   }
 
-  function allScores(scores) {
+  // How the feature meets its concept in each language and style, beside matched distractors.
+  function concept(data, scores) {
+    if (!data.concept) return [];
+    const forms = new Map();
+    for (const item of scores) {
+      const found = /^generalisation\.(auroc|fire_rate)\.(.+)$/.exec(item.metric);
+      if (!found) continue;
+      const kept = forms.get(found[2]) || {};
+      kept[item.control === "distractors" ? "other" : found[1]] = item;
+      forms.set(found[2], kept);
+    }
+    const cell = (item) => element("td", { class: "number" }, item && item.value !== null ? decimal(item.value) : element("span", { class: "none" }, "–"));
+    const rows = [...forms].sort((a, b) => (b[1].auroc?.value ?? -1) - (a[1].auroc?.value ?? -1));
+    const body = element("tbody", {}, ...rows.map(([form, kept]) => element("tr", {},
+      element("th", { scope: "row" }, element("bdi", {}, form), form === data.home ? element("small", {}, " found here") : null),
+      element("td", {}, kept.auroc ? strip("generalisation.auroc", kept.auroc, 0.5) : null), cell(kept.auroc), cell(kept.fire_rate), cell(kept.other))));
+    const head = (text, name) => element("th", name ? { scope: "col", class: name } : { scope: "col" }, text);
+    return [element("h2", {}, "Its concept in every form ", element("small", {}, element("bdi", {}, data.concept))),
+      element("div", { class: "wide" }, element("table", { class: "forms" }, element("thead", {}, element("tr", {},
+        head("form"), head("AUROC; tick: 0.5"), head("", "number"), head("fires", "number"), head("on distractors", "number"))), body))];
+  }
+
+  function allScores(every) {
+    const scores = every.filter((score) => !/^generalisation\.[a-z_]+\../.test(score.metric));
     if (!scores.length) return [element("h2", {}, "All scores"), element("p", { class: "note" }, "Nothing was measured of this feature.")];
     const head = (text, name) => element("th", name ? { scope: "col", class: name } : { scope: "col" }, text);
     const table = element("table", {}, element("thead", {}, element("tr", {}, head("score"), head("value", "number"), head("shuffled", "number"),
