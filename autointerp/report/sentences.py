@@ -208,11 +208,7 @@ def generalisation(report: Report) -> Sentence | None:
     areas = spread([estimate.value for estimate in reached if estimate and estimate.scored])
     needed = spread([estimate.value for estimate in chance if estimate and estimate.scored])
     without = sum(estimate.unscored for _, estimate in shares)
-    silent = (
-        f" {plural(without, 'feature')} fire on nothing of the list, or have no other form to be seen in."
-        if without
-        else ""
-    )
+    silent = f" Of {plural(without, 'feature')} the list says nothing: see their reasons." if without else ""
     return say(
         "Found in one language or style, a concept carries over to the others for ",
         (told_of,),

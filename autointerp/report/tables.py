@@ -18,7 +18,7 @@ COUNTED = ("requests", "cached", "input_tokens", "output_tokens", "count")
 GENERALISATION = "generalisation."
 CARRIED = tuple(
     f"{GENERALISATION}{name}"
-    for name in ("carries_over", "auroc", "auroc_text", "auroc_image", "auroc_home", "fire_rate", "invariance", "rank")
+    for name in ("carries_over", "auroc", "auroc_text", "auroc_image", "auroc_home", "fire_rate")
 )
 OWN_COLUMN = ("explained_variance", "l0")  # they stand in the main table; bounds on dead features stand in its note
 

@@ -31,6 +31,7 @@ from autointerp.subjects.positions import PositionRule
 
 CARRIES = 0.05  # p at or below which a feature counts as carrying over
 NO_CONCEPT = "it fires on no member of the explain half"
+FLAT = "its activation does not vary over its concept's names"
 NO_OTHER_FORM = "its concept has no members, or no distractors, in another form"
 
 
@@ -38,7 +39,7 @@ NO_OTHER_FORM = "its concept has no members, or no distractors, in another form"
 class Found:
     """One feature: the concept that was found for it, the form in which, and its scores by metric and control.
 
-    A score without a value has a reason.
+    `n` are the members that it is measured on. A score without a value has a reason.
     """
 
     dictionary: str
@@ -46,16 +47,18 @@ class Found:
     concept: str
     home: str
     values: Mapping[tuple[str, str], float]
+    n: int
     reason: str
 
     def scores(self) -> list[Score]:
         found = []
         for (metric, control), value in self.values.items():
-            reason = "" if not isnan(value) else self.reason or NO_OTHER_FORM
+            flat = metric == "invariance" or metric.startswith("variance")
+            reason = "" if not isnan(value) else self.reason or (FLAT if flat else NO_OTHER_FORM)
             found.append(
                 Score(
                     self.dictionary, self.feature, f"generalisation.{metric}", control, "", "", "",
-                    value, UNSCORED, UNSCORED, 0 if reason else 1, 0, reason, "A",
+                    value, UNSCORED, UNSCORED, self.n, 0, reason, "A",
                 )
             )  # fmt: skip
         return found
@@ -236,6 +239,7 @@ def one_dictionary(
                 concepts[concept[at]] if known else "",
                 forms[home[at]] if known else "",
                 {key: float(value) for key, value in values.items()},
+                int((places.score & (places.concept == concept[at])).sum()),
                 "" if known else NO_CONCEPT,
             )
         )
