@@ -108,7 +108,11 @@ class Job:
         return bool(self.directory.facts("collect")["counts"].get("pictures"))
 
     def hidden(
-        self, contexts: Sequence[Sequence[int]], sites: Iterable[Site], images: Sequence[bytes] = ()
+        self,
+        contexts: Sequence[Sequence[int]],
+        sites: Iterable[Site],
+        images: Sequence[bytes] = (),
+        length: int | None = None,
     ) -> dict[Site, Tensor]:
         """Hook outputs [n, length, d] at each site, by one forward pass of each subject that is needed."""
         wanted = set(sites)
@@ -116,7 +120,7 @@ class Job:
         for shuffled in {site.shuffled for site in wanted}:
             subject = self.shuffled_subject if shuffled else self.subject
             hooks = sorted(site.hook for site in wanted if site.shuffled == shuffled)
-            outputs = subject.hidden(contexts, self.length, hooks, images)
+            outputs = subject.hidden(contexts, length or self.length, hooks, images)
             found |= {Site(hook, shuffled): output for hook, output in outputs.items()}
         return found
 

@@ -26,6 +26,7 @@ from autointerp.score.cases import Case
 from autointerp.subjects.positions import PositionRule
 
 TEXTS_AT_ONCE = 64
+STEP = 32
 TEXT, NEAR_MISS, ORIGINAL = "text", "near_miss", "original"
 HALF = re.compile("[\ud800-\udfff]")  # of a character, which JSON may hold and no tokenizer reads
 Written = dict[str, list[str]]  # texts by stratum
@@ -119,21 +120,22 @@ def read(reply: Reply, role: Generator) -> tuple[Written, str]:
 def measured(job: Job, wanted: Sequence[tuple[str, int, str]]) -> list[float]:
     """The largest activation of a feature at the counted positions of a text, for each (dictionary, feature, text).
 
-    A text is one context: the subject's own special tokens around it, cut at the length of a context.
+    A text is one context: the subject's own special tokens around it, cut at the length of a context. It is padded to
+    the next multiple of STEP tokens: by its own length, so that no other text can move its activations.
     """
     found: dict[tuple[str, int, str], float] = {}
-    length, subject = job.config.corpus.context_length, job.subject
+    most, subject = job.config.corpus.context_length, job.subject
     rule = PositionRule(job.config.positions, subject, job.directory.facts("collect")["norm_limits"])
-    texts = sorted({text for _, _, text in wanted}, key=lambda text: (len(text), text))
+    tokens = {text: subject.alone(text, most) for text in sorted({text for _, _, text in wanted})}
+    padded = {text: min(most, -(-len(ids) // STEP) * STEP) for text, ids in tokens.items()}
     asked: dict[tuple[str, str], list[int]] = {}
     for dictionary, feature, text in wanted:
         asked.setdefault((dictionary, text), []).append(feature)
     names = sorted({dictionary for dictionary, _, _ in wanted})
-    with progress("measuring the subject on texts", len(texts)) as advance:
-        for start in range(0, len(texts), TEXTS_AT_ONCE):
-            batch = texts[start : start + TEXTS_AT_ONCE]
-            contexts = [subject.alone(text, length) for text in batch]
-            hidden = job.hidden(contexts, {job.sites[name] for name in names})
+    with progress("measuring the subject on texts", len(tokens)) as advance:
+        for length, batch in batches(padded):
+            contexts = [tokens[text] for text in batch]
+            hidden = job.hidden(contexts, {job.sites[name] for name in names}, length=length)
             for name in names:
                 site = job.sites[name]
                 mask = rule.mask(contexts, hidden[site], str(site))
@@ -145,6 +147,14 @@ def measured(job: Job, wanted: Sequence[tuple[str, int, str]]) -> list[float]:
                         found[name, feature, text] = float(largest[row, place[feature]])
             advance(len(batch))
     return [found[key] for key in wanted]
+
+
+def batches(padded: Mapping[str, int]) -> Iterator[tuple[int, list[str]]]:
+    """(length, texts): up to TEXTS_AT_ONCE texts that are padded to the same length."""
+    for length in sorted(set(padded.values())):
+        alike = [text for text, own in padded.items() if own == length]
+        for start in range(0, len(alike), TEXTS_AT_ONCE):
+            yield length, alike[start : start + TEXTS_AT_ONCE]
 
 
 def largest_of(dictionary: Dictionary, hidden: Tensor, mask: Tensor, features: Sequence[int]) -> Tensor:

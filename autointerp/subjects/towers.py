@@ -71,9 +71,12 @@ class TwoTowerSubject:
                     f"the text tower of {self.name} takes {self.most_tokens}",
                     "lower corpus.context_length",
                 )
-            # A tower that attends to padding was trained with texts padded to its full length.
-            found = max(found, context_length if self.text.attends else self.most_tokens)
+            found = max(found, self._text_length(context_length))
         return found
+
+    def _text_length(self, wanted: int) -> int:
+        """What texts are padded to. A tower that attends to padding was trained with texts of its full length."""
+        return min(wanted, self.most_tokens) if self.text.attends else self.most_tokens
 
     def _layout_of(self, hooks: Sequence[str]) -> Layout:
         return self.vision.layout(tuple(sorted(set(self._parts(hooks, "image").values()))))
@@ -105,10 +108,12 @@ class TwoTowerSubject:
         if read:
             parts = self._parts(hooks, "text")
             modules, texts = sorted(set(parts.values())), [contexts[at] for at in read]
-            outputs = self.text.hidden(texts, min(length, self.most_tokens), modules)
+            outputs = self.text.hidden(texts, self._text_length(length), modules)
             for hook, part in parts.items():
                 rows[hook] |= zip(read, outputs[part], strict=True)
-        return {hook: padded([found[at] for at in range(len(contexts))], length) for hook, found in rows.items()}
+        longest = max(len(row) for found in rows.values() for row in found.values())
+        in_order = {hook: [found[at] for at in range(len(contexts))] for hook, found in rows.items()}
+        return {hook: padded(found, max(length, longest)) for hook, found in in_order.items()}
 
     def losses(
         self,
