@@ -7,13 +7,14 @@ import copy
 import importlib
 import io
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from math import isqrt
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from autointerp import pictures
@@ -66,6 +67,24 @@ class Eye:
         levels = np.stack([np.asarray(Image.open(io.BytesIO(image)).convert("RGB")) for image in images])
         values = torch.from_numpy(levels).permute(0, 3, 1, 2).float() * self.scale
         return (values - self.mean) / self.std
+
+
+@dataclass(frozen=True, slots=True)
+class Square:
+    """An image processor that cuts a square from the middle, with the part of transformers' interface that is used."""
+
+    size: int
+    image_mean: Sequence[float]
+    image_std: Sequence[float]
+    do_rescale: bool = True
+    do_normalize: bool = True
+    rescale_factor: float = 1 / 255
+
+    def __call__(self, images: Image.Image, return_tensors: str) -> dict[str, Tensor]:
+        cut = ImageOps.fit(images, (self.size, self.size), Image.Resampling.BICUBIC)
+        values = torch.from_numpy(np.array(cut)).permute(2, 0, 1).float() * self.rescale_factor
+        mean, std = (torch.tensor(value).view(-1, 1, 1) for value in (self.image_mean, self.image_std))
+        return {"pixel_values": ((values - mean) / std)[None]}
 
 
 class Layout(NamedTuple):
@@ -180,8 +199,6 @@ def grid_of(n: int, size: tuple[int, int], patch: int | None) -> Grid:
 
 def from_python(name: str, config: PictureConfig, device: torch.device, dtype: torch.dtype) -> VisionSubject:
     """The module that `MODULE:CALLABLE` returns, with pictures as the config says."""
-    from transformers import CLIPImageProcessor
-
     asked = f"you asked for the subject 'python:{name}'"
     module, _, attribute = name.partition(":")
     try:
@@ -191,10 +208,5 @@ def from_python(name: str, config: PictureConfig, device: torch.device, dtype: t
     model = factory()
     if not isinstance(model, nn.Module):
         raise UserError(asked, f"it returned a {type(model).__name__}", "return a torch.nn.Module")
-    processor = CLIPImageProcessor(
-        size={"shortest_edge": config.size},
-        crop_size={"height": config.size, "width": config.size},
-        image_mean=list(config.mean),
-        image_std=list(config.std),
-    )
-    return VisionSubject(model.to(dtype), Eye(processor, f"python:{name}"), f"python:{name}", device)
+    eye = Eye(Square(config.size, config.mean, config.std), f"python:{name}")
+    return VisionSubject(model.to(dtype), eye, f"python:{name}", device)
