@@ -3,7 +3,6 @@
 from typing import overload
 
 import numpy as np
-from scipy.stats import rankdata
 
 from autointerp.measure.arrays import NAN, RESOLUTION, Floats, Matrix, Vector
 from autointerp.measure.intervals import Interval, percentiles, resampled
@@ -37,6 +36,8 @@ def spearman(x: Floats, y: Floats) -> Floats:
     The same number as scipy's spearmanr. 1 where y rises with x in whatever way, -1 where it falls, about 0 where
     they are unrelated. nan where either is constant, hence for n < 2.
     """
+    from scipy.stats import rankdata  # slow to import, and most processes need no ranks
+
     x, y = (2 * rankdata(values, axis=-1) - np.shape(values)[-1] - 1 for values in (x, y))  # whole numbers of mean 0
     norm = np.sqrt((x * x).sum(axis=-1) * (y * y).sum(axis=-1))
     with np.errstate(invalid="ignore"):

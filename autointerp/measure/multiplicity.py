@@ -1,7 +1,6 @@
 """What is left of a p-value when many were looked at. nan is a test that was not made: it stays, and does not count."""
 
 import numpy as np
-from scipy.stats import false_discovery_control
 
 from autointerp.measure.arrays import NAN, Floats
 
@@ -26,9 +25,10 @@ def benjamini_hochberg(p: Floats) -> Floats:
     features; valid for independent or positively dependent tests. One test is left as it is.
     """
     p = np.asarray(p, float)
-    made = ~np.isnan(p)
+    m = int((~np.isnan(p)).sum())
+    order = np.argsort(p)[:m][::-1]  # nan sorts last
     adjusted = np.full(p.shape, NAN)
-    adjusted[made] = false_discovery_control(p[made])
+    adjusted[order] = np.minimum(1, np.minimum.accumulate(p[order] * (m / np.arange(m, 0, -1))))
     return adjusted
 
 

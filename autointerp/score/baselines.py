@@ -5,8 +5,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from autointerp.evidence.reader import DictionaryEvidence, PoolReader
@@ -105,6 +103,9 @@ def probes(side: DictionaryEvidence, features: Sequence[int], replay: Replay) ->
 
 def fit(silent: Tensor, firing: Tensor) -> Tensor:
     """Directions [d, 2] that separate outputs [n, d] at firing positions from silent ones; zeros without either."""
+    from sklearn.exceptions import ConvergenceWarning  # slow to import, and most processes fit nothing
+    from sklearn.linear_model import LogisticRegression
+
     if not len(silent) or not len(firing):
         return torch.zeros(firing.shape[1], 2, dtype=torch.float64)
     difference = firing.mean(0) - silent.mean(0)

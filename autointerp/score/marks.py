@@ -62,7 +62,7 @@ def elsewhere(excerpt: Excerpt, lengths: Sequence[int], rng: np.random.Generator
     """
     n = len(excerpt.pieces)
     silent = [not fires and (at > 0 or excerpt.start > 0) for at, fires in enumerate(excerpt.fires)]
-    room = np.zeros(n + 1, dtype=int)  # silent tokens in a row from each position on
+    room = [0] * (n + 1)  # silent tokens in a row from each position on
     for at in reversed(range(n)):
         room[at] = silent[at] * (room[at + 1] + 1)
 
@@ -70,27 +70,26 @@ def elsewhere(excerpt: Excerpt, lengths: Sequence[int], rng: np.random.Generator
     kinds, counts = np.unique(lengths, return_counts=True)
     ways = np.zeros((n + 2, *(counts + 1)))
     ways[:, *np.zeros_like(counts)] = 1
+    some, fewer = (
+        [(*[slice(None)] * axis, part) for axis in range(len(kinds))] for part in (slice(1, None), slice(-1))
+    )
     for at in reversed(range(n)):
         ways[at] = ways[at + 1]
         for axis, length in enumerate(kinds):
             if room[at] >= length:
-                np.moveaxis(ways[at], axis, 0)[1:] += np.moveaxis(ways[at + length + 1], axis, 0)[:-1]
+                ways[at][some[axis]] += ways[at + length + 1][fewer[axis]]
 
     if not ways[0, *counts]:
         return None
-    flags, at, left = [False] * n, 0, counts
-    while left.any():
+    flags, at, left = [False] * n, 0, counts.tolist()
+    while any(left):
         # Either this token stays unmarked or a run of some length begins at it, as often as placements do so.
-        fits = [kind for kind in range(len(kinds)) if left[kind] and room[at] >= kinds[kind]]
-        fewer = [left - np.eye(len(kinds), dtype=int)[kind] for kind in fits]
-        weight = np.array(
-            [ways[at + 1, *left], *(ways[at + kinds[k] + 1, *f] for k, f in zip(fits, fewer, strict=True))]
-        )
-        choice = int(rng.choice(len(weight), p=weight / weight.sum()))
-        if choice == 0:
-            at += 1
-        else:
-            length = int(kinds[fits[choice - 1]])
-            flags[at : at + length] = [True] * length
-            at, left = at + length + 1, fewer[choice - 1]
+        to = [(at + 1, left)]
+        for kind, length in enumerate(kinds.tolist()):
+            if left[kind] and room[at] >= length:
+                to.append((at + length + 1, [number - (other == kind) for other, number in enumerate(left)]))
+        upto = np.cumsum([ways[place, *rest] for place, rest in to])
+        after, left = to[int(upto.searchsorted(rng.random() * upto[-1], side="right"))]
+        flags[at : after - 1] = [True] * (after - 1 - at)
+        at = after
     return flags

@@ -55,7 +55,14 @@ def test_a_whole_run_writes_no_key(level: str, batch: bool, server: FaultServer,
 
     server.choose, server.choose_item = echo, echo_item
     tree = plant.settings(plant.plant(tmp_path / "planted", n_documents=24))
-    role: dict[str, Any] = {"kind": "llm", "model": "served", "concurrency": 4, "batch": batch}
+    # A wait of a second lets a start see what came of its batches: two starts do what would take three without.
+    role: dict[str, Any] = {
+        "kind": "llm",
+        "model": "served",
+        "concurrency": 4,
+        "batch": batch,
+        "batch_wait": float(batch),
+    }
     one = role | {"provider": "anthropic", "base_url": server.url, "api_key_env": "ONE_KEY"}
     other = role | {"provider": "openai", "base_url": f"{server.url}/v1", "api_key_env": "OTHER_KEY"}
     tree["explainers"] = {"lexical": {"kind": "lexical"}} if batch else {"knows": one}

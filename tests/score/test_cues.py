@@ -8,6 +8,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,13 @@ import torch
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from autointerp import config as configuration
 from autointerp.evidence.reader import DictionaryEvidence
 from autointerp.job import Job
+from autointerp.measure import ranking
 from autointerp.pipeline import STAGES, do, open_job
 from autointerp.prompt import MARK, marked
 from autointerp.score import judge
@@ -81,7 +82,8 @@ def ask(evaluated: tuple[Job, Any]) -> Ask:
     full = [f for f in evidence["d"].alive if sum(item.fires for item in known[f].items["score"]) == ITEMS]
     assert len(full) >= 100
 
-    def asked(question: str, items_per_request: int = 5) -> list[Asked]:
+    @cache
+    def asked(question: str, items_per_request: int) -> list[Asked]:
         role = configuration.LLMScorer(
             kind="llm", provider="scripted", model="m", scores=[question], items_per_request=items_per_request
         )
@@ -165,11 +167,12 @@ def aurocs(asked: Sequence[Asked]) -> dict[str, tuple[float, float, float]]:
 
 
 def resampled(truth: NDArray[Any], score: NDArray[Any], feature: NDArray[Any]) -> tuple[float, float, float]:
+    """The AUROC and its bounds. A feature counts as often as it is drawn, which takes no new ranking of its items."""
     rng = np.random.default_rng(0)
-    members = [np.flatnonzero(feature == one) for one in np.unique(feature)]
-    drawn = [np.concatenate([members[at] for at in rng.integers(len(members), size=len(members))]) for _ in range(200)]
-    low, high = np.percentile([roc_auc_score(truth[some], score[some]) for some in drawn], BOUNDS)
-    return float(roc_auc_score(truth, score)), float(low), float(high)
+    drawn, place = np.unique(feature, return_inverse=True)
+    times = [np.bincount(rng.integers(drawn.size, size=drawn.size), minlength=drawn.size) for _ in range(200)]
+    low, high = np.percentile(ranking.auroc(truth, score, np.array(times)[:, place]), BOUNDS)
+    return ranking.auroc(truth, score, np.ones(score.size)), float(low), float(high)
 
 
 @pytest.mark.parametrize("items_per_request", [5, 18])
