@@ -54,8 +54,8 @@ class CorpusConfig(Record):
     image_column: str = Field("image", description="Column that holds pictures as the bytes of their files.")
     label_columns: tuple[str, ...] = Field(
         (),
-        description="Columns that say in words what a picture shows; for a folder of pictures, `folder` is the name of "
-        "the one it lies in. Code reads them, and encoders that cannot see; models that see are not told.",
+        description="Columns that say in words what a part of a document shows or means; for a picture in a folder, "
+        "`folder` is its name. Code that counts words reads them, and encoders that cannot see; no other model does.",
     )
     document_column: str = Field(
         "document", description="Column that names the document; without it each row is a document of its own."

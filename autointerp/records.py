@@ -44,8 +44,8 @@ class Excerpt:
 
     Windows lie on a fixed grid, so where a feature fires inside one says nothing about how it was chosen.
     `pieces` are the tokens as text; `activations` are a_i at the same positions, 0 where masked or silent. An excerpt
-    with a picture has its `grid`, and perhaps a `label`: words of the corpus for what it shows, which no judge that
-    sees the picture is told.
+    with a picture has its `grid`. `label` are the corpus's own words for what it shows or means, if it has some, which
+    no judge is told that can see the picture or read the text.
     """
 
     context: int

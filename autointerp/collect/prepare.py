@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +125,7 @@ def prepare(job: Job) -> Prepared:
             return found
         drawn = draw_contexts(job, folder / "contexts.parquet", folder / "scratch")
         counts, refused, offsets, split_hash = drawn
-        first = list(islice(read_contexts(folder / "contexts.parquet", range(len(offsets) - 1)), FITTING_CONTEXTS))
+        first = first_of_documents(read_contexts(folder / "contexts.parquet", range(len(offsets) - 1)))
         limits = calibrate(job, first)
         fit_controls(job, first, limits)
         files = {name: digest(path) for name, path in written(job).items()}
@@ -226,6 +225,19 @@ def read_contexts(path: Path, shards: range | list[int]) -> Iterator[Context]:
             for row in table.to_pylist():
                 grid = Grid(**row["grid"]) if row["grid"] else None
                 yield Context(row["id"], row["document"], row["split"], tuple(row["tokens"]), row["image"] or b"", grid)
+
+
+def first_of_documents(contexts: Iterator[Context]) -> list[Context]:
+    """The first context of each of the first documents, and more of these where there are not enough documents."""
+    found: list[Context] = []
+    others: list[Context] = []
+    for context in contexts:
+        known = bool(found) and context.document == found[-1].document
+        (others if known else found).append(context)
+        if len(found) == FITTING_CONTEXTS:
+            return found
+        del others[FITTING_CONTEXTS:]
+    return [*found, *others][:FITTING_CONTEXTS]
 
 
 def calibrate(job: Job, first: list[Context]) -> dict[str, float]:

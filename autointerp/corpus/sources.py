@@ -224,8 +224,7 @@ def parquet(source: Source, config: CorpusConfig) -> Iterator[Document]:
         holding = (config.text_column, config.image_column)
         if file.metadata.num_rows and not set(holding) & set(columns):
             raise no_column(source.origin, columns, config)
-        if config.image_column in columns:
-            refuse_unlabelled(source.origin, columns, config)
+        refuse_unlabelled(source.origin, columns, config)
         wanted = {*holding, config.document_column, *config.label_columns}
         needed = [name for name in columns if name in wanted]
         batches = file.iter_batches(ROWS, columns=needed)
@@ -275,7 +274,7 @@ def named(origin: str, rows: Iterable[dict[str, Any]], config: CorpusConfig) -> 
             f"{origin}#{number}" if name is None else utf8(name),
             utf8(row.get(config.text_column) or ""),
             image,
-            label_of(origin, row, config) if image else "",
+            label_of(origin, row, config),
         )
     if keys and not holding & keys:
         raise no_column(origin, sorted(map(str, keys)), config)

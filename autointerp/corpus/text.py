@@ -150,7 +150,7 @@ class Reader:
         for at in range(0, len(ids), body):
             own = ids[at : at + body]
             tokens = (*subject.prefix, *own, *subject.suffix)
-            yield Piece(at, tokens, (*before, *pieces[at : at + body], *behind), len(own))
+            yield Piece(at, tokens, (*before, *pieces[at : at + body], *behind), len(own), label=row.label)
 
     def _picture(self, row: Row) -> Iterator[Piece]:
         try:

@@ -1,21 +1,23 @@
 """The explainer without a model: the words that firings are associated with, as a sentence.
 
-Of a text these are its own words, of a picture those of its label.
+Words are those of a text, and those of the label of a text or picture.
 
 Association is the log-odds ratio with an informative Dirichlet prior (Monroe, Colaresi and Quinn 2008, Fightin' Words),
 of words at firings against all words of the pool. The prior is the pool's own word distribution, so a rare word needs
 more than one firing to stand out.
 """
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import regex
 
 from autointerp.records import Excerpt
 
+# A word may hold marks (vowel signs of Devanagari, say), which are no letters to Python's own expressions.
+WORD = regex.compile(r"[\w\p{M}]+(?:['’-][\w\p{M}]+)*|\n|[^\w\s\p{M}]")
 PRIOR_WORDS = 500.0  # the prior weighs as much as this many words
 MIN_Z = 1.96
 MAX_SHARE = 0.2  # a word in more of the background's excerpts than this says nothing of the text around a firing
@@ -36,7 +38,7 @@ def words(excerpt: Excerpt) -> list[tuple[str, float]]:
     """The words, marks and line breaks of an excerpt in order, each with the largest activation on it."""
     ends = np.cumsum([len(piece) for piece in excerpt.pieces])
     found = []
-    for match in re.finditer(r"\w+(?:['’-]\w+)*|\n|[^\w\s]", excerpt.text):
+    for match in WORD.finditer(excerpt.text):
         start, stop = match.span()
         first = int(np.searchsorted(ends, start, side="right"))
         # A token that is the rest of a character has no text of its own and belongs to the word before it.
@@ -46,8 +48,8 @@ def words(excerpt: Excerpt) -> list[tuple[str, float]]:
 
 
 def label_words(excerpt: Excerpt) -> list[str]:
-    """The words of a picture's label."""
-    return re.findall(r"\w+(?:['’-]\w+)*", excerpt.label.lower())
+    """The words of an excerpt's label."""
+    return [word for word in WORD.findall(excerpt.label.lower()) if word[0].isalnum()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def log_odds(observed: Mapping[str, float], background: Counter[str]) -> list[tu
 def associate(firing: Sequence[Excerpt], background: Background, maximum: float) -> Associations:
     """What goes with the firings. A firing counts by its activation / maximum, so strong ones say more.
 
-    A picture fires as a whole: the words of its label count with its largest activation.
+    The words of an excerpt's label count with its largest activation.
     """
     on: defaultdict[str, float] = defaultdict(float)
     before: defaultdict[str, float] = defaultdict(float)
