@@ -566,8 +566,8 @@ def write_figures() -> None:
         table.update(recalls(embed(*loaded, data)))
         record["recall_at_1"][part] = table
         print(part, table, flush=True)
-    heldout = corpus("heldout")
-    sides = positions(*loaded, heldout)
+    heldout, known = corpus("heldout"), corpus("train")
+    sides, known_sides = positions(*loaded, heldout), positions(*loaded, known)
     means = [x.mean(0) for x, _, _ in sides]
     within = float(np.mean([float((x - x.mean(0)).square().sum(1).mean()) for x, _, _ in sides]))
     between = float((means[0] - means[1]).square().sum()) / 4
@@ -582,13 +582,17 @@ def write_figures() -> None:
     for width in WIDTHS:
         folder = HERE / f"w{width}"
         record[folder.name] = dictionary_figures(folder, sides, len(heldout))
-        # What random directions would get: most of them fire on something in both modalities.
+        # Beside it what random directions get, which fire in both modalities too, and the concepts of the training.
         with tempfile.TemporaryDirectory() as temporary:
             torch.manual_seed(width)
             write_dictionary(Autoencoder((means[0] + means[1]) / 2, width), 1.0, Path(temporary))
-            untrained = dictionary_figures(Path(temporary), sides, len(heldout))
+            others = {
+                "untrained": dictionary_figures(Path(temporary), sides, len(heldout)),
+                "on_training": dictionary_figures(folder, known_sides, len(known)),
+                "untrained_on_training": dictionary_figures(Path(temporary), known_sides, len(known)),
+            }
         for name in ("share_both", "correlation_both", "share_both_correlated"):
-            record[folder.name][f"{name}_untrained"] = untrained[name]
+            record[folder.name].update({f"{name}_{other}": figures[name] for other, figures in others.items()})
         print(folder.name, record[folder.name], flush=True)
     (HERE / "dataset.toml").write_text(tomlkit.dumps(record), "utf-8")
 
