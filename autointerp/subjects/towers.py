@@ -18,6 +18,7 @@ from autointerp.subjects.subject import BOTH, Modality, Seen, padded, permuted
 from autointerp.subjects.text import TextSubject
 from autointerp.subjects.vision import Eye, Layout, VisionSubject
 
+STEP = 8  # tokens
 TOWERS: dict[Modality, str] = {"text": "text_model", "image": "vision_model"}
 
 
@@ -94,7 +95,10 @@ class TwoTowerSubject:
     def hidden(
         self, contexts: Sequence[Sequence[int]], length: int, hooks: Sequence[str], images: Sequence[bytes] = ()
     ) -> dict[str, Tensor]:
-        """Hook outputs [n, length, d], each context through the tower that reads it; zeros behind a shorter one."""
+        """Hook outputs [n, length, d], each context through the tower that reads it; zeros behind a shorter one.
+
+        Texts are short beside pictures: each is padded to a multiple of STEP of its own, whatever its batch.
+        """
         images = images or [b""] * len(contexts)
         seen = [at for at, image in enumerate(images) if image]
         read = [at for at, image in enumerate(images) if not image]
@@ -107,10 +111,13 @@ class TwoTowerSubject:
                 rows[hook] |= zip(seen, outputs[part], strict=True)
         if read:
             parts = self._parts(hooks, "text")
-            modules, texts = sorted(set(parts.values())), [contexts[at] for at in read]
-            outputs = self.text.hidden(texts, self._text_length(length), modules)
-            for hook, part in parts.items():
-                rows[hook] |= zip(read, outputs[part], strict=True)
+            modules = sorted(set(parts.values()))
+            padded_to = {at: self._text_length(-(-len(contexts[at]) // STEP) * STEP) for at in read}
+            for own in sorted(set(padded_to.values())):
+                alike = [at for at in read if padded_to[at] == own]
+                outputs = self.text.hidden([contexts[at] for at in alike], own, modules)
+                for hook, part in parts.items():
+                    rows[hook] |= zip(alike, outputs[part], strict=True)
         longest = max(len(row) for found in rows.values() for row in found.values())
         in_order = {hook: [found[at] for at in range(len(contexts))] for hook, found in rows.items()}
         return {hook: padded(found, max(length, longest)) for hook, found in in_order.items()}

@@ -47,6 +47,7 @@ from transformers import (
 from autointerp.dictionaries import load_dictionary
 
 HERE = Path(__file__).parent
+MODEL = HERE / "emoji-clip-4m"
 EMOJI = HERE.parent / "emoji"
 SEED = 0
 STYLES = ["google", "fluent"]
@@ -544,7 +545,7 @@ def dictionary_figures(
 
 def read_model():
     """The written model, tokenizer and preprocessing, as anyone else loads them."""
-    folder = HERE / "model"
+    folder = MODEL
     model = CLIPModel.from_pretrained(folder, dtype=torch.float32)
     return model, AutoTokenizer.from_pretrained(folder), AutoImageProcessor.from_pretrained(folder)
 
@@ -555,7 +556,7 @@ def write_figures() -> None:
     record["model"] = {
         "parameters": sum(p.numel() for p in loaded[0].parameters()),
         "hooks": HOOKS,
-        "sha256": hashlib.sha256((HERE / "model" / "model.safetensors").read_bytes()).hexdigest(),
+        "sha256": hashlib.sha256((MODEL / "model.safetensors").read_bytes()).hexdigest(),
     }
     record["recall_at_1"] = tomlkit.table()
     for part in ("heldout", "validation", "fitted"):
@@ -603,7 +604,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     if args.only in (None, "model"):
-        write_model(*train_model(corpus("fitted"), corpus("validation")), HERE / "model")
+        write_model(*train_model(corpus("fitted"), corpus("validation")), MODEL)
     if args.only in (None, "dictionaries"):
         train_dictionaries()
     write_figures()
