@@ -57,7 +57,7 @@ class TextSubject:
 
         The pieces join to the text: a token that is part of one character gets the character or nothing.
         """
-        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         pieces, end = [], 0
         for _, stop in encoded["offset_mapping"]:
             pieces.append(text[end:stop])
