@@ -13,25 +13,31 @@ Grid = NDArray[np.bool_]  # [rows, columns] of patches
 
 def runs(excerpt: Excerpt) -> list[int]:
     """Lengths of the runs of firing tokens."""
-    return [len(list(run)) for fires, run in groupby(excerpt.fires) if fires]
+    return [len(list(run)) for fires, run in groupby(excerpt.fires[at] for at in excerpt.in_text) if fires]
 
 
 def misplaced(excerpt: Excerpt, like: Excerpt, rng: np.random.Generator) -> list[bool] | None:
     """Flags by position that mark an excerpt as the firings of another one would, on silent positions alone.
 
-    In a text, runs of the same lengths; in a picture, the same shape somewhere else. None where they find no room.
+    In a text, runs of the same lengths; in a picture, the same shape somewhere else; each where it has some of both.
+    None where they find no room.
     """
-    if excerpt.grid is None or like.grid is None:
-        return elsewhere(excerpt, runs(like), rng)
-    patches = excerpt.grid.positions
-    shape = np.array(like.fires[like.grid.positions]).reshape(like.grid.rows, like.grid.columns)
-    silent = ~np.array(excerpt.fires[patches]).reshape(excerpt.grid.rows, excerpt.grid.columns)
-    moved = shifted(shape, silent, rng)
-    if moved is None:
+    flags, shape = elsewhere(excerpt, runs(like), rng), on_grid(like)
+    if flags is None or shape is None or not shape.any():
+        return flags
+    fires = on_grid(excerpt)
+    moved = None if fires is None else shifted(shape, ~fires, rng)
+    if excerpt.grid is None or moved is None:
         return None
-    flags = [False] * len(excerpt.pieces)
-    flags[patches] = moved.ravel().tolist()
+    flags[excerpt.grid.positions] = moved.ravel().tolist()
     return flags
+
+
+def on_grid(excerpt: Excerpt) -> Grid | None:
+    """Where a feature fires in the picture of an excerpt, if it has one."""
+    if excerpt.grid is None:
+        return None
+    return np.array(excerpt.fires[excerpt.grid.positions]).reshape(excerpt.grid.rows, excerpt.grid.columns)
 
 
 def shifted(shape: Grid, room: Grid, rng: np.random.Generator) -> Grid | None:
@@ -58,10 +64,12 @@ def elsewhere(excerpt: Excerpt, lengths: Sequence[int], rng: np.random.Generator
     """Flags [tokens] of runs of these lengths on silent tokens, uniformly at random; None where they find no room.
 
     Runs do not touch each other, and stand in any order. The first position of a context is left out: it never counts,
-    so it is never marked rightly either.
+    so it is never marked rightly either. Nor are the patches of a picture and the special tokens around them.
     """
-    n = len(excerpt.pieces)
-    silent = [not fires and (at > 0 or excerpt.start > 0) for at, fires in enumerate(excerpt.fires)]
+    n, text = len(excerpt.pieces), set(excerpt.in_text)
+    if excerpt.grid is not None:
+        text = {at for at in text if excerpt.pieces[at]}
+    silent = [not f and (at > 0 or excerpt.start > 0) and at in text for at, f in enumerate(excerpt.fires)]
     room = np.zeros(n + 1, dtype=int)  # silent tokens in a row from each position on
     for at in reversed(range(n)):
         room[at] = silent[at] * (room[at + 1] + 1)
