@@ -92,6 +92,22 @@ def colours() -> nn.Module:
     return Colours()
 
 
+def random_eyes() -> nn.Module:
+    """A few convolutions that nobody trained: [n, 3, h, w] to [n, 16, h / 8, w / 8]."""
+    model = nn.Sequential(
+        nn.Conv2d(3, 16, 8, stride=8),
+        nn.GELU(),
+        nn.Conv2d(16, 16, 3, padding=1),
+        nn.GELU(),
+        nn.Conv2d(16, 16, 3, padding=1),
+    )
+    draws = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for tensor in model.parameters():
+            tensor.copy_(torch.randn(tensor.shape, generator=draws) / max(tensor[0].numel(), 9) ** 0.5)
+    return model
+
+
 @dataclass(frozen=True)
 class Sighted:
     """The folder with dictionary/ and corpus.parquet, and the pictures by document."""
