@@ -41,6 +41,7 @@ COLOURS = {
     "white": (255, 255, 255),
 }
 NAMES = tuple(COLOURS)
+BY_VALUE = {value: name for name, value in COLOURS.items()}
 GROUND = "white"
 HOOK = "fires"
 RULES: tuple[tuple[str, ...], ...] = (
@@ -154,6 +155,13 @@ def png(cells: Sequence[str]) -> bytes:
     return target.getvalue()
 
 
+def cells_in(image: bytes) -> Cells:
+    """What a picture shows, from the bytes of a file without loss."""
+    with Picture.open(io.BytesIO(image)) as file:
+        middles = np.asarray(file)[CELL // 2 :: CELL, CELL // 2 :: CELL].reshape(-1, 3)
+    return tuple(BY_VALUE[tuple(int(v) for v in value)] for value in middles)
+
+
 def weights() -> dict[str, torch.Tensor]:
     """A ReLU dictionary of the rules, with decoder rows of the lengths NORMS and encoder columns that undo them."""
     reads = torch.tensor([[float(name in rule) for rule in RULES] for name in NAMES])
@@ -224,8 +232,7 @@ def cells_of(image: Image) -> list[str]:
     pixels, side = decoded(image), SIDE // GRID
     middles = pixels.reshape(GRID, side, GRID, side, 3)[:, side // 4 : -side // 4, :, side // 4 : -side // 4]
     values = np.where(np.median(middles, axis=(1, 3)) > 127, 255, 0).reshape(-1, 3)
-    by_value = {value: name for name, value in COLOURS.items()}
-    return [by_value[tuple(int(v) for v in value)] for value in values]
+    return [BY_VALUE[tuple(int(v) for v in value)] for value in values]
 
 
 def line_in(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -58,13 +58,7 @@ def scores(run: Path, explainer: str = "sees") -> pd.Series:
 def cells_by_context(run: Path) -> dict[int, Cells]:
     """What each picture of the run shows, decoded from the bytes that it kept."""
     ids = pd.read_parquet(run / "collect" / "contexts.parquet", columns=["id"])["id"]
-    found = {}
-    for context, image in read_pictures(run, ids).items():
-        with Picture.open(io.BytesIO(image)) as file:
-            middles = np.asarray(file)[sight.CELL // 2 :: sight.CELL, sight.CELL // 2 :: sight.CELL].reshape(-1, 3)
-        by_value = {value: name for name, value in sight.COLOURS.items()}
-        found[context] = tuple(by_value[tuple(int(v) for v in value)] for value in middles)
-    return found
+    return {context: sight.cells_in(image) for context, image in read_pictures(run, ids).items()}
 
 
 # what the subject sees
