@@ -40,15 +40,12 @@ class Exhibits:
 
 def in_words(excerpt: Excerpt, marks: Sequence[bool] | None = None) -> dict[str, str]:
     """The text of an excerpt as data of its line, with its flagged tokens in marks; nothing where it is a picture."""
-    if excerpt.grid is None:
-        pieces, flags = list(excerpt.pieces), list(marks or [])
-    else:
-        patches = excerpt.grid.positions
-        pieces, flags = list(excerpt.pieces), list(marks or [])
-        del pieces[patches], flags[patches]
-        if not "".join(pieces).strip():
-            return {}
-    return {"text": neutral("".join(pieces)) if marks is None else marked(pieces, flags)}
+    pieces = [excerpt.pieces[at] for at in excerpt.in_text]
+    if excerpt.grid is not None and not "".join(pieces).strip():
+        return {}
+    if marks is None:
+        return {"text": neutral("".join(pieces))}
+    return {"text": marked(pieces, [marks[at] for at in excerpt.in_text])}
 
 
 def on_patches(excerpt: Excerpt, marks: Sequence[bool] | None) -> list[bool]:
@@ -66,7 +63,7 @@ def shown(png: bytes, grid: Grid, flags: tuple[bool, ...]) -> Image:
     picture = picture.resize((picture.width * times, picture.height * times), Picture.Resampling.BICUBIC)
     outline(picture, grid, flags)
     target = io.BytesIO()
-    picture.save(target, "JPEG", quality=QUALITY)
+    picture.save(target, "JPEG", quality=QUALITY, subsampling=0)  # a thin line's colour in full
     return Image("image/jpeg", target.getvalue())
 
 

@@ -69,6 +69,14 @@ class Excerpt:
         return tuple(a > 0 for a in self.activations)
 
     @property
+    def in_text(self) -> tuple[int, ...]:
+        """The positions that are no patches of a picture."""
+        found = list(range(len(self.pieces)))
+        if self.grid is not None:
+            del found[self.grid.positions]
+        return tuple(found)
+
+    @property
     def largest(self) -> float:
         return max(self.activations)
 

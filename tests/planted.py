@@ -233,7 +233,12 @@ def settings(planted: Planted, name: str = "planted") -> dict[str, Any]:
 
 def scripted(function: str, **more: Any) -> dict[str, Any]:
     """A role played by a function of this module."""
-    return {"kind": "llm", "provider": "scripted", "model": f"{__name__}:{function}", **more}
+    return scripted_in(__name__, function, **more)
+
+
+def scripted_in(module: str, function: str, **more: Any) -> dict[str, Any]:
+    """A role played by a function of some module."""
+    return {"kind": "llm", "provider": "scripted", "model": f"{module}:{function}", **more}
 
 
 def write_config(path: Path, tree: dict[str, Any]) -> Path:

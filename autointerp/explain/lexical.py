@@ -36,20 +36,22 @@ class Associations:
 
 def words(excerpt: Excerpt) -> list[tuple[str, float]]:
     """The words, marks and line breaks of an excerpt in order, each with the largest activation on it."""
-    ends = np.cumsum([len(piece) for piece in excerpt.pieces])
+    pieces = [excerpt.pieces[at] for at in excerpt.in_text]
+    activations = [excerpt.activations[at] for at in excerpt.in_text]
+    ends = np.cumsum([len(piece) for piece in pieces])
     found = []
-    for match in WORD.finditer(excerpt.text):
+    for match in WORD.finditer("".join(pieces)):
         start, stop = match.span()
         first = int(np.searchsorted(ends, start, side="right"))
         # A token that is the rest of a character has no text of its own and belongs to the word before it.
         last = int(max(np.searchsorted(ends, stop - 1, side="right"), np.searchsorted(ends, stop, side="right") - 1))
-        found.append((match[0].lower(), max(excerpt.activations[first : last + 1])))
+        found.append((match[0].lower(), max(activations[first : last + 1])))
     return found
 
 
 def label_words(excerpt: Excerpt) -> list[str]:
-    """The words of an excerpt's label."""
-    return [word for word in WORD.findall(excerpt.label.lower()) if word[0].isalnum()]
+    """The words of an excerpt's label, each once."""
+    return list(dict.fromkeys(word for word in WORD.findall(excerpt.label.lower()) if word[0].isalnum()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def associate(firing: Sequence[Excerpt], background: Background, maximum: float)
                 on[word] += activation / maximum
                 if at:
                     before[sequence[at - 1][0]] += activation / maximum
-        for word in dict.fromkeys(label_words(excerpt)):
+        for word in label_words(excerpt):
             on[word] += excerpt.largest / maximum
         held.update({word for word, _ in sequence} | set(label_words(excerpt)))
         near.update({word for word, activation in sequence if activation == 0 and word.isalpha()})

@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import groupby, zip_longest
 
 import numpy as np
+from scipy.ndimage import label
 
 from autointerp.config import LLMExplainer
 from autointerp.exhibit import Exhibits, in_words
@@ -77,9 +78,17 @@ def in_turn(queues: Sequence[Sequence[Item]]) -> list[Item]:
 
 
 def loudness(excerpt: Excerpt, maximum: float) -> list[int]:
-    """The strongest activation of each run that `marked` marks, as an integer from 0 to LOUDEST of `maximum`."""
-    runs = groupby(excerpt.activations, key=lambda activation: activation > 0)
-    return [round(LOUDEST * max(run) / maximum) for fires, run in runs if fires]
+    """The strongest activation of each marked part, as an integer from 0 to LOUDEST of `maximum`.
+
+    Parts are the groups of patches that have a line around them, from the top down, then the runs of tokens.
+    """
+    found: list[float] = []
+    if excerpt.grid is not None:
+        patches = np.array(excerpt.activations[excerpt.grid.positions]).reshape(excerpt.grid.rows, -1)
+        groups, n = label(patches > 0)
+        found += [float(patches[groups == group].max()) for group in range(1, n + 1)]
+    runs = groupby((excerpt.activations[at] for at in excerpt.in_text), key=lambda activation: activation > 0)
+    return [round(LOUDEST * value / maximum) for value in (*found, *(max(run) for fires, run in runs if fires))]
 
 
 def ask_twice(client: Client, requests: Sequence[Request], done: Callable[[], None]) -> list[Reply]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from autointerp.evidence.reader import DictionaryEvidence, PoolReader
 from autointerp.evidence.replay import Replay
+from autointerp.explain import lexical
 from autointerp.job import Site
 from autointerp.records import Excerpt, Item, Split
 
@@ -20,29 +21,33 @@ def lexical_floor(side: DictionaryEvidence, features: Sequence[int], pool: PoolR
     """The token-unigram predictor: a token's mean activation over `explain`, an excerpt's largest one.
 
     The mean is over all occurrences, shrunk by one silent one, so a token seen once says little. Tokens that `explain`
-    never held predict 0. Of a picture the words of its label are counted, each with the largest activation on a patch.
+    never held predict 0. Of a picture the words of its label are counted, each with the excerpt's largest activation.
     """
     number: dict[str, int] = {}
     rows = pool.rows("explain")
-    tokens = [[number.setdefault(piece, len(number)) for piece in pool.excerpts[row].pieces] for row in rows]
-    labels = [[number.setdefault(word, len(number)) for word in label_words(pool.excerpts[row])] for row in rows]
-    place = {row: at for at, row in enumerate(rows)}
+    tokens: dict[int, dict[int, int]] = {}  # numbers of the tokens of an excerpt, by position
+    labels: dict[int, list[int]] = {}
+    for row in rows:
+        excerpt = pool.excerpts[row]
+        tokens[row] = {at: number.setdefault(excerpt.pieces[at], len(number)) for at in excerpt.in_text}
+        labels[row] = [number.setdefault(word, len(number)) for word in label_words(excerpt)]
     held = {pool.excerpts[row].id for row in rows}
-    occurrences = np.bincount([n for found in (*tokens, *labels) for n in found], minlength=len(number)).astype(float)
+    counted = [n for row in rows for n in (*tokens[row].values(), *labels[row])]
+    occurrences = np.bincount(np.array(counted, dtype=np.int64), minlength=len(number)).astype(float)
     found: Values = {}
     for feature in features:
         count, total = occurrences.copy(), np.zeros(len(number))
-        seen: dict[int, float] = {}  # the largest activation in a picture, by its place
+        largest: dict[int, float] = {}
         firings = side.firings_of(feature)
         for window, position, activation in zip(
             firings["window"], firings["position"], firings["activation"], strict=True
         ):
-            at = place.get(window)
-            if at is not None:
-                total[tokens[at][position]] += activation
-                seen[at] = max(seen.get(at, 0.0), activation)
-        for at, activation in seen.items():
-            total[labels[at]] += activation
+            if window in tokens:
+                if position in tokens[window]:
+                    total[tokens[window][position]] += activation
+                largest[window] = max(largest.get(window, 0.0), activation)
+        for row, activation in largest.items():
+            total[labels[row]] += activation
         extra: dict[str, tuple[float, float]] = {}
         for item in side.by_feature[feature].items["explain"]:
             if item.excerpt.id in held:
@@ -65,15 +70,13 @@ def lexical_floor(side: DictionaryEvidence, features: Sequence[int], pool: PoolR
 
 def spoken(excerpt: Excerpt) -> list[tuple[str, float]]:
     """The tokens of an excerpt with their activations, and the words of its label with the largest of all."""
-    found = list(zip(excerpt.pieces, excerpt.activations, strict=True))
-    if excerpt.grid is not None:
-        del found[excerpt.grid.positions]
+    found = [(excerpt.pieces[at], excerpt.activations[at]) for at in excerpt.in_text]
     return found + [(word, excerpt.largest) for word in label_words(excerpt)]
 
 
 def label_words(excerpt: Excerpt) -> list[str]:
     """The words of a label, told apart from the same ones in a text."""
-    return [f"label {word}" for word in excerpt.label.lower().split()]
+    return [f"label {word}" for word in lexical.label_words(excerpt)]
 
 
 def probes(side: DictionaryEvidence, features: Sequence[int], replay: Replay) -> dict[str, Values]:

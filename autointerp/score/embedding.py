@@ -36,7 +36,7 @@ def verdicts(
     pooled = [pool.excerpts[row] for row in pool.rows("score")]
     vectors = Embedded(open_encoder(role), [case.text for case in cases], [*excerpts, *pooled], pictures)
     candidates = [row for row in pool.rows("score") if vectors.excerpt(pool.excerpts[row]) is not None]
-    pool_vectors = np.array([vectors.excerpt(pool.excerpts[row]) for row in candidates], dtype=float)
+    pool_vectors = np.array([vectors.excerpt(pool.excerpts[row]) for row in candidates], dtype=np.float32)
     seen = np.array([pool.excerpts[row].grid is not None for row in candidates], dtype=bool)
     documents = np.array([pool.excerpts[row].document for row in candidates])
     for case in cases:

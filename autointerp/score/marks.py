@@ -1,4 +1,4 @@
-"""Where wrong marks go, so that nothing but the words under them tells them from right ones."""
+"""Where wrong marks go, so that nothing but what is under them tells them from right ones."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -8,60 +8,76 @@ from numpy.typing import NDArray
 
 from autointerp.records import Excerpt
 
-Grid = NDArray[np.bool_]  # [rows, columns] of patches
+Patches = NDArray[np.bool_]  # [rows, columns]
 
 
 def runs(excerpt: Excerpt) -> list[int]:
     """Lengths of the runs of firing tokens."""
-    return [len(list(run)) for fires, run in groupby(excerpt.fires) if fires]
+    return [len(list(run)) for fires, run in groupby(excerpt.fires[at] for at in excerpt.in_text) if fires]
 
 
 def misplaced(excerpt: Excerpt, like: Excerpt, rng: np.random.Generator) -> list[bool] | None:
     """Flags by position that mark an excerpt as the firings of another one would, on silent positions alone.
 
-    In a text, runs of the same lengths; in a picture, the same shape somewhere else. None where they find no room.
+    In a text, runs of the same lengths anywhere; in a picture, the same patches: things are in the middle of pictures
+    more often than at their edges, so a shape that is moved would be known by its place. None where there is no room.
     """
-    if excerpt.grid is None or like.grid is None:
-        return elsewhere(excerpt, runs(like), rng)
-    patches = excerpt.grid.positions
-    shape = np.array(like.fires[like.grid.positions]).reshape(like.grid.rows, like.grid.columns)
-    silent = ~np.array(excerpt.fires[patches]).reshape(excerpt.grid.rows, excerpt.grid.columns)
-    moved = shifted(shape, silent, rng)
-    if moved is None:
+    flags, there, own = elsewhere(excerpt, runs(like), rng), on_grid(like), on_grid(excerpt)
+    if flags is None or there is None or not there.any():
+        return flags
+    if excerpt.grid is None or own is None or own.shape != there.shape or (own & there).any():
         return None
-    flags = [False] * len(excerpt.pieces)
-    flags[patches] = moved.ravel().tolist()
+    flags[excerpt.grid.positions] = there.ravel().tolist()
     return flags
 
 
-def shifted(shape: Grid, room: Grid, rng: np.random.Generator) -> Grid | None:
-    """A shape of cells moved as a whole to where `room` allows it, uniformly at random; None where it fits nowhere."""
-    cells = np.argwhere(shape)
-    if not len(cells):
+def on_grid(excerpt: Excerpt) -> Patches | None:
+    """Where a feature fires in the picture of an excerpt, if it has one."""
+    if excerpt.grid is None:
         return None
-    cells -= cells.min(axis=0)
-    high, wide = np.array(room.shape) - cells.max(axis=0)
-    places = [
-        (down, right)
-        for down in range(max(high, 0))
-        for right in range(max(wide, 0))
-        if room[cells[:, 0] + down, cells[:, 1] + right].all()
-    ]
-    if not places:
-        return None
-    moved = np.zeros_like(room)
-    moved[tuple((cells + places[int(rng.integers(len(places)))]).T)] = True
-    return moved
+    return np.array(excerpt.fires[excerpt.grid.positions]).reshape(excerpt.grid.rows, excerpt.grid.columns)
+
+
+def partners(excerpts: Sequence[Excerpt], rng: np.random.Generator) -> list[Excerpt | None]:
+    """For each excerpt the one whose marks it carries where they are to be wrong, None where there is no such one.
+
+    For a text that is itself. Pictures go in pairs that exchange their marks, of which neither fires where the other
+    does: so every place, number and shape of marks is as often right as wrong. Those with the fewest possible partners
+    are paired first.
+    """
+    found: list[Excerpt | None] = [excerpt if excerpt.grid is None else None for excerpt in excerpts]
+    pictures = [at for at, excerpt in enumerate(excerpts) if excerpt.grid is not None]
+    if not pictures:
+        return found
+    grids = {at: on_grid(excerpts[at]) for at in pictures}
+    possible = {at: {other for other in pictures if other != at and apart(grids[at], grids[other])} for at in pictures}
+    left = rng.permutation(pictures).tolist()
+    while left:
+        at = min(left, key=lambda one: len(possible[one]))
+        left.remove(at)
+        other = min((one for one in left if one in possible[at]), key=lambda one: len(possible[one]), default=None)
+        if other is not None:
+            left.remove(other)
+            found[at], found[other] = excerpts[other], excerpts[at]
+        for one in left:
+            possible[one] -= {at, other}
+    return found
+
+
+def apart(one: Patches | None, other: Patches | None) -> bool:
+    return one is not None and other is not None and one.shape == other.shape and not (one & other).any()
 
 
 def elsewhere(excerpt: Excerpt, lengths: Sequence[int], rng: np.random.Generator) -> list[bool] | None:
     """Flags [tokens] of runs of these lengths on silent tokens, uniformly at random; None where they find no room.
 
     Runs do not touch each other, and stand in any order. The first position of a context is left out: it never counts,
-    so it is never marked rightly either.
+    so it is never marked rightly either. Nor are the patches of a picture and the special tokens around them.
     """
-    n = len(excerpt.pieces)
-    silent = [not fires and (at > 0 or excerpt.start > 0) for at, fires in enumerate(excerpt.fires)]
+    n, text = len(excerpt.pieces), set(excerpt.in_text)
+    if excerpt.grid is not None:
+        text = {at for at in text if excerpt.pieces[at]}
+    silent = [not f and (at > 0 or excerpt.start > 0) and at in text for at, f in enumerate(excerpt.fires)]
     room = [0] * (n + 1)  # silent tokens in a row from each position on
     for at in reversed(range(n)):
         room[at] = silent[at] * (room[at + 1] + 1)

@@ -6,8 +6,8 @@ from math import log, sqrt
 import pytest
 
 from autointerp.explain import lexical
-from autointerp.explain.lexical import Associations, Background, associate, log_odds, sentence, words
-from autointerp.records import Excerpt
+from autointerp.explain.lexical import Associations, Background, associate, label_words, log_odds, sentence, words
+from autointerp.records import Excerpt, Grid
 
 
 def excerpt(*pieces: str, at: dict[int, float] | None = None, context: int = 0) -> Excerpt:
@@ -179,3 +179,46 @@ def test_the_wording(associations: Associations, expected: str) -> None:
 def test_no_more_words_than_asked_for() -> None:
     many = found({word: 9.0 - at for at, word in enumerate("abcd")}, near={"x": 4.0, "y": 3.0, "z": 2.5})
     assert sentence(many, 2) == "“a”, “b”, in text with “x”, “y”."
+
+
+# labels
+
+
+def picture(label: str, loud: float = 0.0, context: int = 0) -> Excerpt:
+    """Four patches, of which the second is as loud as it says and the third half as loud."""
+    return Excerpt(context, 0, context, ("",) * 4, (0.0, loud, loud / 2, 0.0), Grid(0, 2, 2), label)
+
+
+def test_the_words_of_a_label_count_once_each_with_the_largest_activation() -> None:
+    assert label_words(picture("A red Boat, and a boat's mast")) == ["a", "red", "boat", "and", "boat's", "mast"]
+    assert label_words(picture("")) == []
+    background = Background.of([picture(label) for label in ("red boat", "cow", "cow", "blue")])
+    firing = [picture("red boat boat", 4.0), picture("boat", 2.0), picture("red cow", 1.0)]
+    found = associate(firing, background, maximum=4.0)
+    # red has 4/4 + 1/4, boat 4/4 + 2/4; cow was seen in one excerpt alone
+    assert found.on == tuple(
+        (word, z)
+        for word, z in log_odds({"red": 1.25, "boat": 1.5, "cow": 0.25}, background.occurrences)
+        if word != "cow"
+    )
+    assert found.before == found.near == ()
+
+
+def test_the_background_holds_labels_beside_texts() -> None:
+    background = Background.of([picture("red boat boat"), picture("a cow"), excerpt("a", " boat")])
+    assert background.occurrences == {"red": 1, "boat": 2, "a": 2, "cow": 1}
+    assert background.excerpts == background.occurrences
+    assert background.common == {"red", "boat", "a", "cow"}
+
+
+def test_a_word_that_is_in_all_labels_says_nothing_of_one() -> None:
+    background = Background.of([picture(f"photo of a {thing}") for thing in ["boat"] * 5 + ["cow"] * 95])
+    firing = [picture("photo of a boat", 2.0, at) for at in range(20)]
+    assert sentence(associate(firing, background, 2.0), 6) == "“boat”."
+
+
+def test_a_picture_without_a_label_has_no_words_and_patches_fire_for_no_word_before_them() -> None:
+    background = Background.of([picture("cow")] * 9)
+    assert associate([picture("", 2.0)], background, 2.0) == Associations((), (), ())
+    beside = Excerpt(0, 0, 0, ("look", "", "", " there"), (0.0, 2.0, 2.0, 1.0), Grid(1, 1, 2))
+    assert words(beside) == [("look", 0.0), ("there", 1.0)]

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from autointerp.evidence.reader import DictionaryEvidence, PoolReader
 from autointerp.evidence.replay import Replay
-from autointerp.records import Excerpt, Item
+from autointerp.records import Excerpt, Grid, Item
 from autointerp.score import baselines
 
 # fit
@@ -192,3 +192,52 @@ def test_an_excerpt_of_the_pool_is_not_counted_twice() -> None:
     explain = [item("boat at sea", 6, 0, 0, context=1)]  # the pool's first
     # boat: 6 / (2 + 1) = 2
     assert lookup(explain, [item("boat", context=9)], [(0, 0, 6.0)]) == pytest.approx([2.0])
+
+
+# labels
+
+
+def picture(label: str, *activations: float, context: int, behind: str = "") -> Item:
+    """A picture of two patches behind a special token, perhaps with a word behind it."""
+    values = activations or (0.0, 0.0)
+    pieces = ("", "", "", *([behind] if behind else []))
+    excerpt = Excerpt(context, 0, context, pieces, (0.0, *values, *([0.0] if behind else [])), Grid(1, 1, 2), label)
+    return Item(excerpt, "bin0" if activations else "random", bool(activations), 1.0)
+
+
+def floor_of(
+    pool: Sequence[Item], explain: Sequence[Item], score: Sequence[Item], firings: Sequence[tuple[int, int, float]]
+) -> list[float]:
+    """The lexical floor with a pool of these items, by the firings (window, position, activation) in it."""
+    frame = pd.DataFrame(firings, columns=["window", "position", "activation"])
+    reader = SimpleNamespace(excerpts=[one.excerpt for one in pool], rows=lambda split: list(range(len(pool))))
+    side = SimpleNamespace(
+        by_feature={5: SimpleNamespace(items={"explain": explain, "score": score})}, firings_of=lambda feature: frame
+    )
+    return baselines.lexical_floor(cast(DictionaryEvidence, side), [5], cast(PoolReader, reader))[5]
+
+
+def test_a_word_of_a_label_predicts_the_mean_of_the_largest_activations_and_a_patch_predicts_nothing() -> None:
+    pool = [picture("red boat, red", context=0), picture("red cow", context=1), picture("cow", context=2)]
+    firings = [(0, 1, 6.0), (0, 2, 3.0), (1, 2, 3.0)]
+    labels = ("RED", "boat", "cow", "moon", "", "moon boat")
+    # red: 6 + 3 in 2 labels: 9 / 3. boat: 6 / 2. cow: 3 in one of 2: 3 / 3. What is in no label, or has none: 0.
+    expected = [3.0, 3.0, 1.0, 0.0, 0.0, 3.0]
+    assert floor_of(pool, [], [picture(label, context=9) for label in labels], firings) == pytest.approx(expected)
+
+
+def test_pictures_to_learn_from_that_are_not_in_the_pool_are_counted_too() -> None:
+    explain = [picture("red moon", 5.0, 2.0, context=7), picture("red", 6.0, context=0)]
+    # red: 6 in the pool (not twice) and 5: 11 / 3. moon: 5 / 2.
+    found = floor_of(
+        [picture("red", context=0)], explain, [picture("red", context=9), picture("moon", context=9)], [(0, 1, 6.0)]
+    )
+    assert found == pytest.approx([11 / 3, 2.5])
+
+
+def test_a_word_of_a_label_is_not_the_same_word_in_a_text() -> None:
+    pool = [picture("red", context=0), item("red", context=1)]
+    found = floor_of(pool, [], [picture("red", context=9), item("red", context=9)], [(1, 0, 4.0)])
+    assert found == pytest.approx([0.0, 2.0])
+    beside = picture("", context=9, behind="red")
+    assert floor_of(pool, [], [beside], [(1, 0, 4.0)]) == pytest.approx([2.0])  # the text around a picture is text
