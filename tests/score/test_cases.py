@@ -14,16 +14,17 @@ from autointerp.config import LLMScorer
 from autointerp.evidence.reader import DictionaryEvidence
 from autointerp.job import Job
 from autointerp.records import Explanation
-from autointerp.score.cases import GENERIC, Case, all_cases, nearest_of, taken
+from autointerp.score.cases import GENERIC, GENERIC_IMAGES, Case, all_cases, nearest_of, taken
 from autointerp.store import stable_hash
 
 
-def job(vectors: Mapping[str, torch.Tensor], seed: int = 0) -> Job:
-    """What cases need of a job: feature vectors by dictionary, and draws."""
+def job(vectors: Mapping[str, torch.Tensor], seed: int = 0, sees: bool = False) -> Job:
+    """What cases need of a job: feature vectors by dictionary, draws, and whether there are pictures."""
     return cast(
         Job,
         SimpleNamespace(
             dictionaries={name: SimpleNamespace(feature_vectors=rows) for name, rows in vectors.items()},
+            sees=sees,
             rng=lambda *purpose: np.random.default_rng(stable_hash(seed, *purpose)),
         ),
     )
@@ -78,6 +79,8 @@ def test_an_opposite_direction_is_far() -> None:
 def test_generic_is_one_sentence_for_all() -> None:
     cases = all_cases(job({"d": unit(4)}), [explained(0), explained(3)])
     assert texts(cases, "generic") == {0: GENERIC, 3: GENERIC}
+    cases = all_cases(job({"d": unit(4)}, sees=True), [explained(0), explained(3)])
+    assert texts(cases, "generic") == {0: GENERIC_IMAGES, 3: GENERIC_IMAGES}
 
 
 def test_a_single_explanation_has_nothing_to_be_shuffled_with() -> None:

@@ -85,13 +85,13 @@ def ask(evaluated: tuple[Job, Any]) -> Ask:
         role = configuration.LLMScorer(
             kind="llm", provider="scripted", model="m", scores=[question], items_per_request=items_per_request
         )
-        texts = {name: judge.rubric_of(role, name, job.config) for name in role.scores}
+        texts = {name: judge.rubric_of(role, name, job.config, job.sees) for name in role.scores}
         return [
             one
             for feature in full
             for draw in range(DRAWS)
             for one in judge.questions(
-                job, str(draw), role, Case("d", feature, "a", "none", "x"), texts, evidence, False
+                job, str(draw), role, Case("d", feature, "a", "none", "x"), texts, evidence, {}, False
             )
         ]
 

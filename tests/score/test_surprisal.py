@@ -104,6 +104,6 @@ def test_a_model_that_predicts_no_next_token_is_refused(
 ) -> None:
     config = BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, vocab_size=400)
     encoder = TextSubject(BertModel(config), tiny_subject.tokenizer, "bert")
-    monkeypatch.setattr(TextSubject, "load", lambda _: encoder)
+    monkeypatch.setattr(surprisal, "load", lambda _: encoder)
     with pytest.raises(UserError, match="name a causal model"):
         list(surprisal.verdicts("reader", SurprisalScorer(kind="surprisal", model="bert"), [], {}))
