@@ -106,7 +106,15 @@ def test_a_hook_is_a_module_of_one_tower_or_one_of_each(hook: str, path: str, cl
 
 
 @pytest.mark.parametrize(
-    "hook", [f"{EYE}+{EYE}", f"{EYE}+vision_model.encoder.layers.0", "visual_projection", f"{EYE}+text_projection"]
+    "hook",
+    [
+        "vision_model",
+        "text_model+vision_model",
+        f"{EYE}+{EYE}",
+        f"{EYE}+vision_model.encoder.layers.0",
+        "visual_projection",
+        f"{EYE}+text_projection",
+    ],
 )
 def test_other_hooks_are_refused_in_a_sentence(hook: str, clip: TwoTowerSubject) -> None:
     with pytest.raises(UserError, match=r"this subject has the towers text_model and vision_model: name a module insi"):
