@@ -150,14 +150,16 @@ def test_an_encoder_can_choose(tree: dict[str, Any], tmp_path: Path, monkeypatch
     class Words:
         """A vector with an axis for each word of the vocabulary."""
 
+        sees = False
+
         def __init__(self, role: Any) -> None:
             assert role.model == "encoder"
 
-        def embed(self, texts: Sequence[str]) -> np.ndarray:
+        def texts(self, texts: Sequence[str]) -> np.ndarray:
             words = [set(re.findall(r"\w+", text)) for text in texts]
             return np.array([[float(word in held) for word in plant.VOCABULARY] for held in words], dtype=np.float32)
 
-    monkeypatch.setattr(choosers, "Embedder", Words)
+    monkeypatch.setattr(choosers, "open_encoder", Words)
     tree["scorers"]["picks"] = {"kind": "embedding", "model": "encoder", "explainers": []}
     found = [one for one in explained(tree, tmp_path) if one.chooser is not None]
     assert len(found) >= 5
