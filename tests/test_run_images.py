@@ -15,8 +15,12 @@ from PIL import Image, ImageColor
 from transformers import AutoImageProcessor, CLIPModel
 
 import autointerp
+from autointerp import config as configuration
+from autointerp.collect.loss import draw, losses
+from autointerp.collect.prepare import prepare
 from autointerp.errors import UserError
 from autointerp.llm.protocol import Request
+from autointerp.pipeline import open_job
 from autointerp.store import stable_hash
 from tests import planted as plant
 from tests.corpus.writers import Row, prose, write_parquet
@@ -317,6 +321,27 @@ def test_a_loss_is_measured_on_pictures_with_text(finished: Finished) -> None:
     towers = pd.read_csv(finished["towers"] / "pictures" / "report" / "dictionaries.csv")
     unscored = towers[towers["metric"] == "loss_rise"]
     assert unscored["value"].isna().all()
+
+
+def test_losses_are_measured_on_texts_first_and_pictures_last(finished: Finished) -> None:
+    """Two sorts of contexts take passes of their own, so no batch of losses holds both."""
+    out = finished["language"]
+    config = configuration.load(out / "run.toml")
+    job = open_job(config, out)
+    prepared = prepare(job)
+    drawn = draw(job, prepared)
+    assert len(drawn) == 24
+    seen = [image is not None for _, image in drawn]
+    assert seen == sorted(seen) and set(seen) == {True, False}
+    found = losses(job, prepared)["d"]
+    job.close()
+    contexts = table(out, "collect/contexts")
+    lengths = {tuple(tokens): n for tokens, n in zip(contexts["tokens"], contexts["length"], strict=True)}
+    for (tokens, image), positions in zip(drawn, found["positions"], strict=True):
+        # A position counts where it is not the first and a word follows: the last patch is the first of a picture's.
+        words = lengths[tuple(tokens)] - (17 if image else 1)
+        assert positions == (words if image else words - 1)
+    assert np.isfinite(found["clean"]).all()
 
 
 def test_models_are_shown_pictures_by_number_and_nothing_that_names_them(
