@@ -13,8 +13,8 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MOST_PIXELS = 50_000_000  # a larger picture may be a file that unpacks to more than the memory holds
 MOST_BYTES = 256 * 2**20  # of a file
-THUMBNAIL = 128
-UPRIGHT = 1  # the EXIF orientation of a picture that need not be turned
+THUMBNAIL = 128  # pixels of the longer side on a feature page
+ORIENTATION, TURNED = 0x0112, range(2, 9)  # where EXIF says how a picture has to be turned, and what asks for it
 
 
 class RefusedPictureError(Exception):
@@ -37,19 +37,20 @@ def read(data: bytes) -> tuple[Image.Image, tuple[str, ...]]:
             with Image.open(io.BytesIO(data), formats=FORMATS) as file:
                 if file.width * file.height > MOST_PIXELS:
                     raise RefusedPictureError(f"more than {MOST_PIXELS:,} pixels")
-                done = ["animated, first frame"] if getattr(file, "n_frames", 1) > 1 else []
+                done = ["animated, first frame"] if getattr(file, "is_animated", False) else []
                 file.seek(0)
-                file.load()
-                if file.getexif().get(0x0112, UPRIGHT) != UPRIGHT:
+                if file.getexif().get(ORIENTATION) in TURNED:  # asked before loading, which turns a TIFF by itself
                     done.append("turned upright")
+                file.load()
                 upright = ImageOps.exif_transpose(file)
                 return rgb(upright, done), tuple(done)
+    except RefusedPictureError:
+        raise
     except UnidentifiedImageError:
         raise RefusedPictureError("no picture in a known format") from None
     except Image.DecompressionBombError:
         raise RefusedPictureError(f"more than {MOST_PIXELS:,} pixels") from None
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, MemoryError, OverflowError):
-        # Pillow's decoders raise all of these on damaged files.
+    except Exception:  # Pillow's decoders raise whatever befalls them in a damaged file, struct.error among it
         raise RefusedPictureError("truncated or damaged") from None
 
 

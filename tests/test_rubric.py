@@ -2,7 +2,8 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -10,6 +11,7 @@ import autointerp
 from autointerp import assets, config, rubric
 from autointerp.errors import UserError
 from autointerp.explain import stage as explain
+from autointerp.job import Job
 from tests import planted as plant
 
 GOOD = """+++
@@ -66,8 +68,8 @@ def test_the_own_folder_comes_first_and_the_shipped_ones_stay_there(tmp_path: Pa
 def test_what_is_not_there(tmp_path: Path) -> None:
     folder = write(tmp_path / "own", GOOD)
     assert (
-        "use one of detection, explain, fuzzing, generate, mine, simulation, specificity or a path to a .md file"
-        in refused(folder, "intent")
+        "use one of detection, detection_images, explain, explain_images, fuzzing, fuzzing_images, generate, mine, "
+        "simulation, specificity, specificity_images or a path to a .md file" in refused(folder, "intent")
     )
     assert "there is no such folder" in refused(tmp_path / "nowhere")
     assert "there is no nowhere.md" in refused(folder, "nowhere.md")
@@ -118,15 +120,46 @@ def settings(**explainer: Any) -> dict[str, Any]:
     }
 
 
+def job(built: config.RunConfig, sees: bool = False) -> Job:
+    """What a rubric needs of a job: its settings, and whether there are pictures."""
+    return cast(Job, SimpleNamespace(config=built, sees=sees))
+
+
+@pytest.mark.parametrize(("sees", "name"), [(False, "explain"), (True, "explain_images")])
+def test_a_run_with_pictures_asks_the_shipped_rubric_for_them(sees: bool, name: str) -> None:
+    built = config.build(settings(), "it")
+    role = built.explainers["e"]
+    assert isinstance(role, config.LLMExplainer)
+    assert explain.question(job(built, sees), role).id == name
+
+
+@pytest.mark.parametrize(
+    ("question", "sees", "name"),
+    [
+        ("detection", True, "detection_images"),
+        ("detection", False, "detection"),
+        ("fuzzing", True, "fuzzing_images"),
+        ("specificity", True, "specificity_images"),
+        ("simulation", True, "simulation"),  # there is only one of it
+    ],
+)
+def test_a_shipped_rubric_is_that_for_pictures_where_there_are_some_and_it_exists(
+    question: str, sees: bool, name: str
+) -> None:
+    assert rubric.shipped(question, sees) == name
+    assert rubric.load(name, None, question).id == name
+
+
 def test_a_run_asks_its_own_rubrics(tmp_path: Path) -> None:
     folder = write(tmp_path / "own", GOOD)
     built = config.build(settings(rubric="mine") | {"rubrics": str(folder)}, "it")
     role = built.explainers["e"]
     assert isinstance(role, config.LLMExplainer)
-    assert explain.question(built, role).text == "Say what it is."
+    for sees in (False, True):
+        assert explain.question(job(built, sees), role).text == "Say what it is."
     answers = config.build(settings(rubric="detection") | {"rubrics": str(folder)}, "it")
     with pytest.raises(UserError, match="does not require 'explanation'"):
-        explain.question(answers, answers.explainers["e"])  # type: ignore[arg-type]
+        explain.question(job(answers), answers.explainers["e"])  # type: ignore[arg-type]
 
 
 def test_rubrics_of_the_folder_stand_in_the_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

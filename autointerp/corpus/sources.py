@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
@@ -118,7 +119,7 @@ def has_pictures(config: CorpusConfig) -> bool:
     found = files(config.path)
     if any(source.origin.lower().endswith(pictures.ENDINGS) for source in found):
         return True
-    tables = (source for source in found if source.origin.endswith(".parquet"))
+    tables = (source for source in found if source.origin.lower().endswith(".parquet"))
     return any(config.image_column in columns_of(source) for source in tables)
 
 
@@ -184,13 +185,14 @@ def documents(path: str, config: CorpusConfig) -> Iterator[Document]:
 def read(source: Source, config: CorpusConfig) -> Iterator[Document]:
     """One file. A .txt in a folder is one document; a .txt on its own is split at blank lines."""
     asked, origin = f"you asked for {source.address}", source.origin
-    if origin.endswith(".parquet"):
+    kind = origin.lower()
+    if kind.endswith(".parquet"):
         try:
             yield from parquet(source, config)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # OSError: a damaged page, an intact footer
             raise UserError(asked, f"it is not readable parquet ({error})", "write it again") from None
         return
-    if origin.lower().endswith(pictures.ENDINGS):
+    if kind.endswith(pictures.ENDINGS):
         try:
             data = source.filesystem.cat_file(source.path)
         except OSError as error:
@@ -201,7 +203,7 @@ def read(source: Source, config: CorpusConfig) -> Iterator[Document]:
     try:
         with source.filesystem.open(source.path, "r", encoding="utf-8", compression="infer") as lines:
             try:
-                if origin.endswith((".jsonl", ".jsonl.gz")):
+                if kind.endswith((".jsonl", ".jsonl.gz")):
                     yield from named(origin, objects(asked, lines), config)
                 elif source.alone:
                     kept = (block for block in blocks(lines) if block.strip())
@@ -227,8 +229,27 @@ def parquet(source: Source, config: CorpusConfig) -> Iterator[Document]:
         refuse_unlabelled(source.origin, columns, config)
         wanted = {*holding, config.document_column, *config.label_columns}
         needed = [name for name in columns if name in wanted]
-        batches = file.iter_batches(ROWS, columns=needed)
-        yield from named(source.origin, (row for batch in batches for row in batch.to_pylist()), config)
+        rows = (row for batch in file.iter_batches(ROWS, columns=needed) for row in batch.to_pylist())
+        yield from named(source.origin, spelled(rows, stored_classes(file.schema_arrow.metadata)), config)
+
+
+def stored_classes(metadata: Mapping[bytes, bytes] | None) -> dict[str, list[str]]:
+    """The names of the classes in a column of numbers, by column, where the datasets library has noted them."""
+    try:
+        features = json.loads((metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+        return {name: list(f["names"]) for name, f in features.items() if f.get("_type") == "ClassLabel"}
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return {}
+
+
+def spelled(rows: Iterable[dict[str, Any]], classes: Mapping[str, Sequence[str]]) -> Iterator[dict[str, Any]]:
+    """Rows with names in place of numbers of classes; below 0 there is none."""
+    for row in rows:
+        numbers = {column: row[column] for column in classes if isinstance(row.get(column), int)}
+        yield row | {
+            column: classes[column][number] if 0 <= number < len(classes[column]) else None
+            for column, number in numbers.items()
+        }
 
 
 def objects(asked: str, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
@@ -331,8 +352,21 @@ def hub(name: str, config: CorpusConfig) -> Iterator[Document]:
         if config.image_column in (getattr(rows, "column_names", None) or ()):
             # The files as they are: pictures are decoded with care elsewhere.
             rows = rows.cast_column(config.image_column, datasets.Image(decode=False))
-        yield from named(identifier, rows, config)
+        features = getattr(rows, "features", None) or {}
+        classes = {column: kind.names for column, kind in features.items() if hasattr(kind, "names")}
+        yield from named(identifier, spelled(fetched(rows, identifier, config.image_column), classes), config)
     except (OSError, ValueError) as error:  # no such dataset or split; offline; a damaged shard
         raise UserError(
             asked, f"the datasets library cannot read it ({error})", "check its id, its split and the network"
         ) from None
+
+
+def fetched(rows: Iterable[dict[str, Any]], dataset: str, column: str) -> Iterator[dict[str, Any]]:
+    """Rows with the bytes of pictures that lie beside the tables of a dataset; a path to elsewhere is not followed."""
+    for row in rows:
+        image = row.get(column)
+        path = image.get("path") if isinstance(image, Mapping) and not image.get("bytes") else None
+        if path and dataset in path and ".." not in path:
+            with fsspec.open(path) as file:
+                row = {**row, column: {"bytes": file.read()}}
+        yield row

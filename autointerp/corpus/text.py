@@ -64,8 +64,15 @@ def draw(
     In memory are about 64 MiB of documents, the whole of the one at hand, and a hash for each context drawn (some 90
     bytes) and for each document that trained a dictionary.
     """
+    reads = subject.reads(hooks)
+    if not reads:
+        raise UserError(
+            f"you asked for the hooks {' and '.join(hooks)} in one run",
+            "no document is read at all of them, some read text and others pictures",
+            "collect them in runs of their own, or join two modules by +",
+        )
     special = len(subject.prefix) + len(subject.suffix)
-    if "text" in subject.reads(hooks) and special >= config.context_length:
+    if "text" in reads and special >= config.context_length:
         raise UserError(
             f"you asked for contexts of {config.context_length} tokens",
             f"the tokenizer's own special tokens fill {special} of them",
@@ -93,7 +100,7 @@ def draw(
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if not counts["contexts"] and NOT_READ & counts.keys():
-        raise nothing_read(asked, subject.reads(hooks), counts)
+        raise nothing_read(asked, reads, counts)
     for split in SPLITS:
         n = counts[f"documents_{split}"]
         if n < 2:

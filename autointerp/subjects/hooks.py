@@ -70,8 +70,7 @@ def run_to_hooks(model: nn.Module, names: Sequence[str], forward: Callable[[], A
 
     def keep(name: str) -> Callable[..., None]:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            value: Tensor = output[0] if isinstance(output, tuple | list) else output
-            captured[name] = value
+            captured[name] = output[0] if isinstance(output, tuple | list) else output
             if len(captured) == len(names):
                 raise _Stop
 
@@ -93,4 +92,11 @@ def run_to_hooks(model: nn.Module, names: Sequence[str], forward: Callable[[], A
             "the module exists but the forward pass never calls it",
             "choose a module on the path of this input",
         )
+    for name, value in captured.items():
+        if not isinstance(value, Tensor):
+            raise UserError(
+                f"you asked for the hook {name!r}",
+                f"its output is a {type(value).__name__}, not a tensor",
+                "choose a module inside it",
+            )
     return captured

@@ -39,8 +39,8 @@ class TwoTowerSubject:
 
     def resolve(self, hook: str) -> str:
         paths = [resolve(self.model, part.strip()) for part in hook.split(BOTH)]
-        towers = [path.partition(".")[0] for path in paths]
-        if not set(towers) <= set(TOWERS.values()) or len(set(towers)) < len(towers):
+        towers = [path.partition(".")[0] for path in paths if "." in path]  # a whole tower is no module inside it
+        if not set(towers) <= set(TOWERS.values()) or len(set(towers)) < len(paths):
             raise UserError(
                 f"you asked for the hook {hook!r}",
                 f"this subject has the towers {' and '.join(TOWERS.values())}",

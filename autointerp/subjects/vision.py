@@ -40,7 +40,7 @@ class Eye:
 
     def _size(self) -> tuple[int, int]:
         """Height and width of all that the model sees, whatever the picture. Refuses what we could not show again."""
-        probe = Image.effect_noise((96, 64), 64).convert("RGB")
+        probe = Image.effect_noise((96, 64), 64)
         values = self._processed(probe)
         wide = self._processed(probe.resize((64, 160)))
         if values.ndim != 3 or len(values) != 3 or values.shape != wide.shape:
@@ -53,7 +53,7 @@ class Eye:
         raise UserError(f"you asked for the subject {self.name!r}", found, "name a model that sees one size")
 
     def _processed(self, picture: Image.Image) -> Tensor:
-        values = self.processor(images=picture, return_tensors="pt")["pixel_values"]
+        values = self.processor(images=picture.convert("RGB"), return_tensors="pt")["pixel_values"]
         return torch.as_tensor(values)[0].float()
 
     def see(self, picture: Image.Image) -> bytes:
@@ -62,9 +62,14 @@ class Eye:
         levels = values.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
         return pictures.png(Image.fromarray(levels.numpy()))
 
+    def steady(self) -> bool:
+        """Whether its processor makes of what `see` kept the same again, so that it can be given that."""
+        kept = self.see(Image.effect_noise((self.size[1] + 40, self.size[0] + 60), 64))
+        return self.see(opened(kept)) == kept
+
     def pixels(self, images: Sequence[bytes]) -> Tensor:
         """What `see` kept, as the model takes it: float32 [n, 3, height, width]."""
-        levels = np.stack([np.asarray(Image.open(io.BytesIO(image)).convert("RGB")) for image in images])
+        levels = np.stack([np.asarray(opened(image)) for image in images])
         values = torch.from_numpy(levels).permute(0, 3, 1, 2).float() * self.scale
         return (values - self.mean) / self.std
 
@@ -85,6 +90,10 @@ class Square:
         values = torch.from_numpy(np.array(cut)).permute(2, 0, 1).float() * self.rescale_factor
         mean, std = (torch.tensor(value).view(-1, 1, 1) for value in (self.image_mean, self.image_std))
         return {"pixel_values": ((values - mean) / std)[None]}
+
+
+def opened(image: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(image)).convert("RGB")
 
 
 class Layout(NamedTuple):

@@ -6,7 +6,6 @@ positions of one stream, and one dictionary reads them.
 
 import copy
 import inspect
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +17,9 @@ from autointerp.errors import UserError
 from autointerp.records import Grid
 from autointerp.subjects.subject import Modality, Processor, Seen, permuted
 from autointerp.subjects.text import TextSubject
-from autointerp.subjects.vision import Eye, grid_of
+from autointerp.subjects.vision import Eye, grid_of, opened
+
+MARKS = ("image_token", "boi_token", "eoi_token", "video_token", "audio_token")  # as processors call their placeholders
 
 
 class VisionLanguageSubject(TextSubject):
@@ -28,7 +29,14 @@ class VisionLanguageSubject(TextSubject):
         super().__init__(model, processor.tokenizer, name, device)
         self.processor = processor
         self.eye = Eye(processor.image_processor, name)
+        if not self.eye.steady():
+            raise UserError(
+                f"you asked for the subject {name!r}",
+                "its image processor cuts or changes a picture of the right size once more",
+                "name a model that takes such pictures as they are",
+            )
         self.image_id: int = processor.image_token_id
+        self._marks = {mark for name in MARKS if isinstance(mark := getattr(processor, name, None), str) and mark}
         # An image token is a patch, whatever the tokenizer calls it.
         self.special_ids = self.special_ids - {self.image_id}
         self._takes = inspect.signature(model.forward).parameters.keys()
@@ -36,11 +44,20 @@ class VisionLanguageSubject(TextSubject):
     def reads(self, hooks: Sequence[str]) -> frozenset[Modality]:
         return frozenset({"text", "image"})
 
+    def encode(self, text: str) -> tuple[list[int], list[str]]:
+        return super().encode(self._unmarked(text))
+
+    def _unmarked(self, text: str) -> str:
+        """A text that writes out a placeholder stands for no picture: a space goes into it."""
+        for mark in self._marks:
+            text = text.replace(mark, f"{mark[0]} {mark[1:]}")
+        return text
+
     def look(self, picture: Image.Image, text: str, hooks: Sequence[str]) -> Seen:
         """The picture, then the text, as the model's own processor puts them into one sequence."""
         image = self.eye.see(picture)
         placeholder = getattr(self.processor, "boi_token", None) or self.processor.image_token
-        read = self.processor(text=f"{placeholder}{text}", images=opened(image), return_tensors="pt")
+        read = self.processor(text=f"{placeholder}{self._unmarked(text)}", images=opened(image), return_tensors="pt")
         tokens: list[int] = read["input_ids"][0].tolist()
         patches = [at for at, token in enumerate(tokens) if token == self.image_id]
         if not patches or patches[-1] - patches[0] + 1 != len(patches):
@@ -97,7 +114,3 @@ class VisionLanguageSubject(TextSubject):
         model = copy.deepcopy(self.model)
         permuted(model, seed)
         return VisionLanguageSubject(model, self.processor, f"{self.name} with shuffled weights", self.device)
-
-
-def opened(image: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(image)).convert("RGB")

@@ -97,11 +97,16 @@ def arrays(found: dict[str, list[float]]) -> dict[str, np.ndarray[Any, Any]]:
     return {kind: np.array(values) for kind, values in found.items()}
 
 
+def drawn(job: Job) -> list[list[int]]:
+    """The tokens of the contexts that the losses are measured on."""
+    return [tokens for tokens, _ in loss.draw(job, prepare(job))]
+
+
 def slow(job: Job, change: Callable[[Tensor], Tensor]) -> tuple[list[float], list[int]]:
     """(summed loss, number of positions) by context, each run alone with the embeddings of counted words changed."""
     model = (job.shuffled_subject if "shuffled_subject" in job.config.dictionaries else job.subject).model
     sums, counts = [], []
-    for tokens in loss.draw(job, prepare(job)):
+    for tokens in drawn(job):
         with torch.no_grad():
             embedded = model.get_input_embeddings()(torch.tensor([tokens])).clone()
             counted = [at > 0 and token != TOKEN[plant.END] for at, token in enumerate(tokens)]
@@ -144,7 +149,7 @@ def test_the_rows_by_hand() -> None:
 
 def test_losses_are_those_of_contexts_whose_counted_positions_are_replaced_by_hand(opened: Open) -> None:
     job = opened({"half": half()}, loss_contexts=100, batch_size=7)
-    assert any(TOKEN[plant.END] in tokens for tokens in loss.draw(job, prepare(job)))  # a position that does not count
+    assert any(TOKEN[plant.END] in tokens for tokens in drawn(job))  # a position that does not count
     found = measured(job)["half"]
     changes: dict[str, Callable[[Tensor], Tensor]] = {
         "clean": lambda x: x,
@@ -170,7 +175,7 @@ def test_the_loss_of_a_control_on_the_shuffled_subject_is_that_of_the_shuffled_s
 
 
 def test_the_choice_of_contexts_follows_the_seed_and_not_the_shards(opened: Open) -> None:
-    drawn = {}
+    chosen = {}
     for name, more in {
         "one": {},
         "tens": {"shard_contexts": 10},
@@ -182,14 +187,14 @@ def test_the_choice_of_contexts_follows_the_seed_and_not_the_shards(opened: Open
     }.items():
         job = opened({"half": half()}, name=name, **{"loss_contexts": 12} | more)
         prepared = prepare(job)
-        drawn[name] = [tuple(tokens) for tokens in loss.draw(job, prepared)]
+        chosen[name] = [tuple(tokens) for tokens in drawn(job)]
         if name in ("tens", "pairs"):
             assert len(prepared.shards) == {"tens": 4, "pairs": 20}[name]
-    assert drawn["one"] == drawn["tens"] == drawn["pairs"] == drawn["batches"]
-    assert [len(drawn[name]) for name in ("one", "fewer", "all")] == [12, 5, 40]
-    assert set(drawn["fewer"]) < set(drawn["one"]) < set(drawn["all"])
-    assert drawn["one"] != drawn["all"][:12]  # a choice, not the first
-    assert set(drawn["seeded"]) != set(drawn["one"])
+    assert chosen["one"] == chosen["tens"] == chosen["pairs"] == chosen["batches"]
+    assert [len(chosen[name]) for name in ("one", "fewer", "all")] == [12, 5, 40]
+    assert set(chosen["fewer"]) < set(chosen["one"]) < set(chosen["all"])
+    assert chosen["one"] != chosen["all"][:12]  # a choice, not the first
+    assert set(chosen["seeded"]) != set(chosen["one"])
 
 
 def test_shards_and_batches_do_not_change_a_loss(opened: Open) -> None:
@@ -253,8 +258,8 @@ def test_what_the_subject_itself_cannot_say_is_left_out_of_all_three(
     AutoTokenizer.from_pretrained(planted.folder / "subject").save_pretrained(broken)
     found = measured(opened({"exact": exact(), "half": half()}, name="broken", subject=str(broken), loss_contexts=99))
     job = opened({"half": half()}, name="whole", loss_contexts=99)
-    whole, drawn = measured(job)["half"], loss.draw(job, prepare(job))
-    at = [tokens.index(TOKEN[plant.RARE]) if TOKEN[plant.RARE] in tokens else None for tokens in drawn]
+    whole, read = measured(job)["half"], drawn(job)
+    at = [tokens.index(TOKEN[plant.RARE]) if TOKEN[plant.RARE] in tokens else None for tokens in read]
     assert sum(place is not None for place in at) == 2
     for row, place in enumerate(at):
         if place is None:
@@ -271,8 +276,8 @@ def test_a_reconstruction_that_breaks_the_subject_is_no_gain(opened: Open) -> No
     weights[TOKEN["salt"], TOKEN["salt"]] = 3e38
     assert plant.loudness("salt") > 1.2
     job = opened({"loud": replace(exact(), W_enc=weights), "exact": exact()}, loss_contexts=99)
-    found, drawn = measured(job)["loud"], loss.draw(job, prepare(job))
-    hit = [TOKEN["salt"] in tokens[1:-1] for tokens in drawn]
+    found, read = measured(job)["loud"], drawn(job)
+    hit = [TOKEN["salt"] in tokens[1:-1] for tokens in read]
     assert any(hit) and not all(hit)
     assert np.isnan(found["substituted"]).tolist() == hit
     assert np.isfinite(found["clean"]).all()

@@ -79,6 +79,8 @@ def test_an_opposite_direction_is_far() -> None:
 def test_generic_is_one_sentence_for_all() -> None:
     cases = all_cases(job({"d": unit(4)}), [explained(0), explained(3)])
     assert texts(cases, "generic") == {0: GENERIC, 3: GENERIC}
+    cases = all_cases(job({"d": unit(4)}, sees=True), [explained(0), explained(3)])
+    assert texts(cases, "generic") == {0: GENERIC_IMAGES, 3: GENERIC_IMAGES}
 
 
 def test_the_generic_sentence_of_a_run_with_pictures_fits_them() -> None:
