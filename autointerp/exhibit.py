@@ -15,7 +15,7 @@ from autointerp.llm.protocol import Image
 from autointerp.prompt import line, marked, neutral
 from autointerp.records import Excerpt, Grid
 
-SIDE = 256  # pixels of the longer side at least: models read small pictures badly
+SIDE = 256  # pixels: smaller pictures are enlarged towards it, since models read small ones badly
 COLOUR, QUALITY = (255, 0, 160), 92
 
 
@@ -59,7 +59,7 @@ def shown(png: bytes, grid: Grid, flags: tuple[bool, ...]) -> Image:
     """A picture, enlarged where it is small, with a line around each group of flagged patches (row by row)."""
     with Picture.open(io.BytesIO(png)) as file:
         picture = file.convert("RGB")
-    times = max(1, -(-SIDE // max(picture.size)))
+    times = max(1, SIDE // max(picture.size))
     picture = picture.resize((picture.width * times, picture.height * times), Picture.Resampling.BICUBIC)
     outline(picture, grid, flags)
     target = io.BytesIO()

@@ -20,11 +20,13 @@ from filelock import FileLock
 from torch import Tensor
 
 from autointerp import assets
+from autointerp.config import LLMExplainer, LLMScorer
 from autointerp.corpus import sources
 from autointerp.corpus import text as corpus
 from autointerp.dictionaries import Dictionary, controls, hub
 from autointerp.errors import UserError
 from autointerp.job import Job, Site
+from autointerp.llm import capabilities
 from autointerp.records import Context, Grid
 from autointerp.store import GRID, atomic, digest, digest_of, write_text
 from autointerp.subjects.positions import PositionRule
@@ -125,6 +127,8 @@ def prepare(job: Job) -> Prepared:
             return found
         drawn = draw_contexts(job, folder / "contexts.parquet", folder / "scratch")
         counts, refused, offsets, split_hash = drawn
+        if counts.get("pictures"):
+            refuse_blind(job)
         first = first_of_documents(read_contexts(folder / "contexts.parquet", range(len(offsets) - 1)))
         limits = calibrate(job, first)
         fit_controls(job, first, limits)
@@ -133,6 +137,19 @@ def prepare(job: Job) -> Prepared:
         write_text(folder / "prepared.json", json.dumps(asdict(made), indent=1) + "\n")
         job.directory.publish()
         return made
+
+
+def refuse_blind(job: Job) -> None:
+    """A model that would be shown pictures and cannot see: better said now than when its first request is made."""
+    for name, role in job.config.roles.items():
+        if isinstance(role, LLMExplainer | LLMScorer) and capabilities.blind(
+            role.provider, role.model, role.capabilities
+        ):
+            raise UserError(
+                f"you asked for the {name} by {role.model}",
+                "the corpus has pictures and it is not known to take images",
+                "name a model with vision, or say in capabilities of the role that it can",
+            )
 
 
 def refuse_to_drop(job: Job, found: Prepared, changed: str) -> None:

@@ -56,6 +56,11 @@ def refuse(request: Request, can: Capabilities, provider: str, model: str) -> No
     raise UserError(f"you asked {provider} for {model}", found, next_step)
 
 
+def blind(provider: str, model: str, own: CapabilityConfig) -> bool:
+    """Whether a model is not known to take images; of a provider without a row in the table nobody says so."""
+    return any(kind == provider for kind, _, _ in table()) and not look_up(provider, model, own).vision
+
+
 @cache
 def table() -> list[tuple[str, re.Pattern[str], Capabilities]]:
     rows = tomllib.loads(TABLE.read_text("utf-8"))["model"]
