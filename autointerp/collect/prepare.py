@@ -142,9 +142,7 @@ def prepare(job: Job) -> Prepared:
 def refuse_blind(job: Job) -> None:
     """A model that would be shown pictures and cannot see: better said now than when its first request is made."""
     for name, role in job.config.roles.items():
-        if isinstance(role, LLMExplainer | LLMScorer) and capabilities.blind(
-            role.provider, role.model, role.capabilities
-        ):
+        if isinstance(role, LLMExplainer | LLMScorer) and capabilities.blind(role):
             raise UserError(
                 f"you asked for the {name} by {role.model}",
                 "the corpus has pictures and it is not known to take images",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from autointerp.config import CapabilityConfig
+from autointerp.config import CapabilityConfig, LLMRole
 from autointerp.errors import UserError
 from autointerp.llm.lineage import normal_form
 from autointerp.llm.protocol import Request, input_bytes
@@ -56,9 +56,10 @@ def refuse(request: Request, can: Capabilities, provider: str, model: str) -> No
     raise UserError(f"you asked {provider} for {model}", found, next_step)
 
 
-def blind(provider: str, model: str, own: CapabilityConfig) -> bool:
-    """Whether a model is not known to take images; of a provider without a row in the table nobody says so."""
-    return any(kind == provider for kind, _, _ in table()) and not look_up(provider, model, own).vision
+def blind(role: LLMRole) -> bool:
+    """Whether a role's model is not known to take images. Of a plugin's models the table does not say."""
+    kind = "compatible" if role.provider == "openai" and role.base_url else role.provider
+    return any(known == kind for known, _, _ in table()) and not look_up(kind, role.model, role.capabilities).vision
 
 
 @cache
