@@ -117,7 +117,7 @@ class TwoTowerSubject:
                 alike = [at for at in read if padded_to[at] == own]
                 outputs = self.text.hidden([contexts[at] for at in alike], own, modules)
                 for hook, part in parts.items():
-                    rows[hook] |= zip(alike, outputs[part], strict=True)
+                    rows[hook] |= zip(alike, outputs[part][:, :length], strict=True)
         longest = max(len(row) for found in rows.values() for row in found.values())
         in_order = {hook: [found[at] for at in range(len(contexts))] for hook, found in rows.items()}
         return {hook: padded(found, max(length, longest)) for hook, found in in_order.items()}

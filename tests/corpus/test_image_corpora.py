@@ -247,7 +247,7 @@ def test_a_picture_of_which_only_a_path_is_known_is_refused_and_counted(
         pictures.read(NO_FILE)
 
 
-def test_label_columns_are_joined_in_their_order_for_pictures_alone(tmp_path: Path) -> None:
+def test_label_columns_are_joined_in_their_order(tmp_path: Path) -> None:
     rows = [
         {"image": picture(0), "kind": "cat", "size": 3, "text": None},
         {"image": picture(1), "kind": None, "size": 4, "text": "t"},
@@ -255,7 +255,7 @@ def test_label_columns_are_joined_in_their_order_for_pictures_alone(tmp_path: Pa
         {"image": None, "kind": "dog", "size": 5, "text": "t"},
     ]
     path = write_parquet(tmp_path / "a.parquet", rows)
-    assert [d.label for d in found_in(path, label_columns=("size", "kind"))] == ["3, cat", "4", "", ""]
+    assert [d.label for d in found_in(path, label_columns=("size", "kind"))] == ["3, cat", "4", "", "5, dog"]
     assert [d.label for d in found_in(path)] == [""] * 4
 
 
@@ -268,10 +268,13 @@ def test_a_label_column_that_is_missing_is_refused_in_one_sentence(tmp_path: Pat
     )
 
 
-def test_a_table_of_texts_needs_no_label_column(tmp_path: Path) -> None:
-    write_parquet(tmp_path / "a.parquet", [{"text": "words"}])
+def test_every_table_needs_the_label_columns(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", [{"text": "words", "kind": "dog"}])
     write_parquet(tmp_path / "b.parquet", [{"image": picture(0), "kind": "cat"}])
-    assert [d.label for d in found_in(tmp_path, label_columns=("kind",))] == ["", "cat"]
+    assert [d.label for d in found_in(tmp_path, label_columns=("kind",))] == ["dog", "cat"]
+    write_parquet(tmp_path / "a.parquet", [{"text": "words"}])
+    with pytest.raises(UserError, match=r"'kind', but a\.parquet has text"):
+        found_in(tmp_path, label_columns=("kind",))
 
 
 def test_without_a_column_for_text_or_pictures_there_is_one_sentence_for_both(tmp_path: Path) -> None:
@@ -492,7 +495,8 @@ def test_one_picture_that_trained_excludes_its_whole_document(drawn: Draws, clip
     trained.mkdir()
     (trained / "seen.png").write_bytes(picture(6))
     write_parquet(trained / "more.parquet", [{"image": {"bytes": picture(9), "path": "x"}}, {"image": picture(99)}][:1])
-    corpus = drawn(rows, clip, (EYE,), trained_on=(str(trained),))
+    rows = [row | {"kind": "cat"} for row in rows]
+    corpus = drawn(rows, clip, (EYE,), trained_on=(str(trained),), label_columns=("kind",))  # which it does not have
     assert corpus.counts["documents_excluded_as_training"] == 2
     assert set(corpus.names) == {f"d{i}" for i in range(12)} - {"d3", "d4"}
     with pytest.raises(UserError, match="every document in it trained a dictionary"):

@@ -194,6 +194,17 @@ def test_a_tower_that_attends_to_padding_reads_texts_at_their_full_length(siglip
     torch.testing.assert_close(found[1, :16], looked_at(siglip, PICTURES[0]), rtol=0, atol=0.05)
 
 
+@pytest.mark.parametrize("length", [17, 18, 20, TOKENS])
+def test_outputs_are_as_long_as_asked_for_whatever_the_texts(length: int, clip: TwoTowerSubject) -> None:
+    text = "the cat sat on the mat while seven green parrots counted old coins under a broken lamp"
+    contexts = [clip.alone(text, n) for n in range(3, length + 1)]
+    whole = clip.hidden(contexts, length, [BOTH])[BOTH]
+    assert whole.shape == (len(contexts), length, 16)
+    for row, tokens in enumerate(contexts):
+        n = len(tokens)
+        torch.testing.assert_close(clip.hidden([tokens], length, [BOTH])[BOTH][0, :n], whole[row, :n])
+
+
 def test_behind_the_shorter_modality_are_zeros(clip: TwoTowerSubject) -> None:
     contexts, images = mixed(clip)
     longer = clip.hidden(contexts, TOKENS, [BOTH], images)[BOTH]
