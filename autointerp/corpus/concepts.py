@@ -62,7 +62,9 @@ def read(config: GeneralisationConfig) -> list[Member]:
 
 def rows(asked: str, source: Source, config: GeneralisationConfig) -> list[Member]:
     """The rows of one file."""
-    ending = next(ending for ending in READERS if source.origin.endswith(ending))
+    ending = next((ending for ending in READERS if source.origin.endswith(ending)), None)
+    if ending is None:
+        raise UserError(asked, f"{source.origin} is none of {', '.join(READERS)}", "write it as one of them")
     options = OPTIONS.get(ending, {})
     try:
         with source.filesystem.open(source.path, "rb") as handle:

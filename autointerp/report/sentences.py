@@ -203,6 +203,8 @@ def generalisation(report: Report) -> Sentence | None:
             for name, estimate in shares
         ]
     )
+    beside = [(name, estimate) for name in report.controls if (estimate := report.estimate(name, metric))]
+    controls = listing([f"{percent(estimate.value)} in {name}" for name, estimate in beside if estimate.scored])
     chance = [report.estimate(name, "generalisation.auroc", control="permuted") for name, _ in shares]
     reached = [report.estimate(name, "generalisation.auroc") for name, _ in shares]
     areas = spread([estimate.value for estimate in reached if estimate and estimate.scored])
@@ -212,6 +214,7 @@ def generalisation(report: Report) -> Sentence | None:
     return say(
         "Found in one language or style, a concept carries over to the others for ",
         (told_of,),
+        f" ({controls}, which learned nothing)" if controls else "",
         f". Outside the form in which it was found, the AUROC against matched distractors is {areas} on average; the "
         f"best of all features reaches {needed} by chance.{silent} The concept of a feature is chosen on one half of "
         "the documents and measured on the other.",
