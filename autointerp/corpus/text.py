@@ -81,9 +81,7 @@ def draw(
     asked, folder = f"you asked for the corpus {config.path!r}", scratch / "documents"
     shutil.rmtree(folder, ignore_errors=True)  # what a killed draw left
     try:
-        unlabelled = config.model_copy(
-            update={"label_columns": ()}
-        )  # what trained a dictionary need not say what it is
+        unlabelled = config.model_copy(update={"label_columns": ()})  # what trained one need not say what it is
         trained = {d.key for path in config.trained_on for d in documents(path, unlabelled)}
         stream = (
             Row(stable_hash(seed, "document", d.name), d.key in trained, d.name, d.text, d.image, d.label)
