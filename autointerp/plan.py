@@ -78,7 +78,7 @@ def plan(config: RunConfig) -> Plan:
     for name, role in config.explainers.items():
         n = n_dictionaries_of(config, role.dictionaries) * min(role.features or n_features, n_features)
         if isinstance(role, LLMExplainer):
-            shared = words(rubric.load(role.rubric or rubric.shipped("explain", sees), config.rubrics, "explain").text)
+            shared = words(rubric.asked(role.rubric, "explain", sees, config.rubrics).text)
             each = shared + per_excerpt * (min(role.examples, n_firing) + min(role.n_silent, n_silent))
             drafts = n * role.candidates
             stages.append(asked(config, "explain", name, role, drafts, drafts * each, drafts * EXPLANATION_TOKENS))

@@ -59,10 +59,21 @@ def load(name: str, folder: str | None = None, like: str = "") -> Rubric:
     return Rubric(**meta, text=text.strip(), hash=hashlib.sha256(raw).hexdigest())
 
 
-def shipped(name: str, sees: bool) -> str:
-    """The id of the shipped rubric for a question: there is another one for pictures, where the question takes them."""
+def asked(named: str | None, question: str, sees: bool, folder: str | None) -> Rubric:
+    """The rubric of a question that a role names, or else its default (see there)."""
+    return load(named or default(question, sees, folder), folder, question)
+
+
+def default(name: str, sees: bool, folder: str | None) -> str:
+    """The id of the rubric for a question that no role names: there may be another one for pictures.
+
+    A rubric of that question in the user's own `folder` goes before the shipped one for pictures.
+    """
     for_pictures = f"{name}_images"
-    return for_pictures if sees and (assets.rubrics() / f"{for_pictures}.md").is_file() else name
+    own = Path(folder).expanduser() if folder is not None else None
+    if not sees or (own and (own / f"{name}.md").is_file() and not (own / f"{for_pictures}.md").is_file()):
+        return name
+    return for_pictures if (assets.rubrics() / f"{for_pictures}.md").is_file() else name
 
 
 def find(name: str, folder: str | None) -> Path:

@@ -146,7 +146,7 @@ def test_a_run_with_pictures_asks_the_shipped_rubric_for_them(sees: bool, name: 
 def test_a_shipped_rubric_is_that_for_pictures_where_there_are_some_and_it_exists(
     question: str, sees: bool, name: str
 ) -> None:
-    assert rubric.shipped(question, sees) == name
+    assert rubric.default(question, sees, None) == name
     assert rubric.load(name, None, question).id == name
 
 
@@ -177,3 +177,11 @@ def test_entries_of_a_list_need_their_parts_too(tmp_path: Path) -> None:
     folder = write(tmp_path / "own", text)
     assert "does not require 'answers.fits', a part of an answer that is read" in refused(folder, like="detection")
     assert rubric.load("mine", str(folder)).id == "mine"
+
+
+def test_a_rubric_of_ones_own_goes_before_the_shipped_one_for_pictures(tmp_path: Path) -> None:
+    (tmp_path / "detection.md").write_bytes((assets.rubrics() / "detection.md").read_bytes())
+    assert rubric.default("detection", True, str(tmp_path)) == "detection"
+    assert rubric.default("fuzzing", True, str(tmp_path)) == "fuzzing_images"
+    (tmp_path / "detection_images.md").write_bytes((assets.rubrics() / "detection_images.md").read_bytes())
+    assert rubric.default("detection", True, str(tmp_path)) == "detection_images"

@@ -65,7 +65,7 @@ def inputs(job: Job) -> dict[str, str]:
 
 
 def question(job: Job, role: LLMExplainer) -> rubric.Rubric:
-    return rubric.load(role.rubric or rubric.shipped("explain", job.sees), job.config.rubrics, "explain")
+    return rubric.asked(role.rubric, "explain", job.sees, job.config.rubrics)
 
 
 def run(job: Job) -> tuple[list[Path], dict[str, Any]]:

@@ -69,8 +69,8 @@ def verdicts(
 
 
 def rubric_of(role: LLMScorer, question: QuestionName, config: RunConfig, sees: bool) -> Rubric:
-    """The rubric that a role names, or the shipped one: of two, that for pictures where the run has some."""
-    return rubric.load(role.rubrics.get(question) or rubric.shipped(question, sees), config.rubrics, question)
+    """The rubric that a role names for a question, or the default."""
+    return rubric.asked(role.rubrics.get(question), question, sees, config.rubrics)
 
 
 def pictures_of(job: Job, cases: Sequence[Case], evidence: Mapping[str, DictionaryEvidence]) -> Mapping[int, bytes]:

@@ -15,6 +15,7 @@ from autointerp.score.cases import Case, about
 from autointerp.subjects.load import load
 from autointerp.subjects.subject import Subject
 
+UNREAD = "a picture, which has no text to predict"
 NOTHING = "Various unrelated sentences."
 Pair = tuple[str, str]  # description, text
 
@@ -28,13 +29,23 @@ def verdicts(
             f"you asked for surprisal by {role.model!r}", "it does not predict a next token", "name a causal model"
         )
     items = {case: evidence[case.dictionary].by_feature[case.feature].items["score"] for case in cases}
-    wanted = {(text, item.excerpt.text) for case in cases for item in items[case] for text in (case.text, NOTHING)}
+    texts = {item.excerpt.text for found in items.values() for item in found} - {""}
+    wanted = {
+        (sentence, item.excerpt.text)
+        for case in cases
+        for item in items[case]
+        for sentence in (case.text, NOTHING)
+        if item.excerpt.text in texts
+    }
     loss = losses(reader, sorted(wanted), role.batch_size)
     for case in cases:
         for item in items[case]:
             text = item.excerpt.text
-            value = loss[NOTHING, text] - loss[case.text, text]
-            yield case.verdict("surprisal", name, **about(item), value=value)
+            if text in texts:
+                value = loss[NOTHING, text] - loss[case.text, text]
+                yield case.verdict("surprisal", name, **about(item), value=value)
+            else:
+                yield case.verdict("surprisal", name, **about(item), reason=UNREAD)
 
 
 def losses(reader: Subject, pairs: Sequence[Pair], batch_size: int) -> dict[Pair, float]:

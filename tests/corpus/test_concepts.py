@@ -89,8 +89,8 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
     (tmp_path / "list.parquet").write_bytes(b"no parquet")
     with pytest.raises(UserError, match=r"list\.parquet cannot be read"):
         read(GeneralisationConfig(path=str(tmp_path / "list.parquet")))
+    (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"the folder holds no \.parquet, \.jsonl or \.csv"):
-        (tmp_path / "empty").mkdir()
         read(GeneralisationConfig(path=str(tmp_path / "empty")))
     (tmp_path / "list.txt").write_text("cat")
     with pytest.raises(UserError, match=r"list\.txt"):
