@@ -16,7 +16,7 @@ $(VENV)/.done: pyproject.toml constraints.txt
 	touch $@
 
 demo: setup
-	$(BIN)/autointerp run demo-text
+	$(BIN)/autointerp run demo-text demo-vision
 
 check: setup
 	$(BIN)/ruff format --check .
