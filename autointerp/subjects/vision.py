@@ -22,7 +22,7 @@ from autointerp.config import PictureConfig
 from autointerp.errors import UserError
 from autointerp.records import Grid
 from autointerp.subjects.hooks import resolve, run_to_hooks
-from autointerp.subjects.subject import Modality, Processor, Seen, permuted
+from autointerp.subjects.subject import Modality, Processor, Seen, first_line, permuted
 
 PATCH, CLASS = -1, -2  # the ids of positions that no tokenizer knows
 
@@ -141,7 +141,16 @@ class VisionSubject:
     def _outputs(self, pixels: Tensor, hooks: Sequence[str]) -> dict[str, tuple[Tensor, Grid]]:
         dtype = next((p.dtype for p in self.model.parameters() if p.is_floating_point()), torch.float32)
         pixels = pixels.to(self.device, dtype)
-        raw = run_to_hooks(self.model, hooks, lambda: self.model(pixels))
+        try:
+            raw = run_to_hooks(self.model, hooks, lambda: self.model(pixels))
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, ValueError) as error:  # as models refuse pictures of another size or with other channels
+            raise UserError(
+                f"you asked for the subject {self.name!r}",
+                f"it does not read pictures of shape {tuple(pixels.shape[1:])} ({first_line(error)})",
+                "check that image processor and model belong together, or set subject.picture",
+            ) from None
         return {hook: self._positions(hook, output) for hook, output in raw.items()}
 
     def _positions(self, hook: str, output: Tensor) -> tuple[Tensor, Grid]:

@@ -462,3 +462,25 @@ def test_a_damaged_image_processor_is_refused_in_a_sentence(damage: str, tmp_pat
     (tmp_path / "preprocessor_config.json").write_text(damage)
     with pytest.raises(UserError, match="transformers cannot load it"):
         load(SubjectConfig(model=str(tmp_path), device="cpu"))
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "sentence"),
+    [
+        (
+            lambda: vit()[0],
+            SIDE + 16,
+            r"it does not read pictures of shape \(3, 48, 48\) \(.*: check that image processor",
+        ),
+        (lambda: nn.Sequential(nn.Conv2d(1, 4, 8, stride=8)), SIDE, r"pictures of shape \(3, 32, 32\) \(.*channels"),
+    ],
+    ids=["another size", "another number of channels"],
+)
+def test_a_model_that_does_not_read_what_its_processor_makes_is_refused_in_a_sentence(
+    model: Callable[[], nn.Module], size: int, sentence: str
+) -> None:
+    eye = Eye(ViTImageProcessor(size={"height": size, "width": size}), "some-model")
+    subject = VisionSubject(model(), eye, "some-model")
+    with pytest.raises(UserError, match=sentence) as caught:
+        subject.look(PICTURES[0], "", [list(dict(subject.model.named_modules()))[-1]])
+    assert "\n" not in str(caught.value)
