@@ -195,7 +195,7 @@ def test_a_missing_subject(command: Command, config: Path, tmp_path: Path) -> No
 
 
 def test_a_missing_rubric(command: Command, config: Path) -> None:
-    assert "use one of detection, explain, fuzzing" in sentence(
+    assert "use one of detection, detection_images, explain" in sentence(
         command("check", config, "--set", "scorers.judge.rubrics.detection=intent")
     )
 
