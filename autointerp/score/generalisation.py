@@ -158,7 +158,7 @@ def as_context(job: Job, member: Member) -> tuple[list[int], bytes]:
         return job.subject.alone(member.text, job.config.corpus.context_length), b""
     picture, _ = pictures.read(member.image)
     seen = job.subject.look(picture, member.text, job.hooks)
-    return seen.tokens[: job.length], seen.image
+    return list(seen.tokens[: job.length]), seen.image
 
 
 def largest_by_row(dictionary: Dictionary, hidden: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,6 +1,7 @@
 """What a harness needs of a model under study, whatever it reads."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import torch
@@ -71,13 +72,29 @@ class Subject(Protocol):
     def shuffled(self, seed: int) -> "Subject": ...
 
 
+@dataclass(frozen=True, slots=True)
 class Seen:
     """A picture as a context: its ids, the pieces of text they stand for, the PNG that the subject sees, its grid."""
 
-    __slots__ = ("grid", "image", "pieces", "tokens")
+    tokens: Sequence[int]
+    pieces: Sequence[str]
+    image: bytes
+    grid: Grid
 
-    def __init__(self, tokens: Sequence[int], pieces: Sequence[str], image: bytes, grid: Grid) -> None:
-        self.tokens, self.pieces, self.image, self.grid = list(tokens), list(pieces), image, grid
+
+class WithoutLoss:
+    """A subject that predicts nothing of what it reads."""
+
+    has_loss = False
+
+    def losses(
+        self,
+        contexts: Sequence[Sequence[int]],
+        length: int,
+        edits: Mapping[str, Callable[[Tensor], Tensor]],
+        images: Sequence[bytes] = (),
+    ) -> Tensor:
+        raise NotImplementedError("nobody asks where has_loss is False")
 
 
 def choose_device(name: str) -> torch.device:

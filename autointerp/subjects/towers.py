@@ -5,7 +5,7 @@ second sort reads words and patches alike, and its features can be asked whether
 """
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from autointerp.errors import UserError
 from autointerp.subjects.hooks import resolve
-from autointerp.subjects.subject import BOTH, Modality, Seen, padded, permuted
+from autointerp.subjects.subject import BOTH, Modality, Seen, WithoutLoss, padded, permuted
 from autointerp.subjects.text import TextSubject
 from autointerp.subjects.vision import Eye, Layout, VisionSubject
 
@@ -22,10 +22,8 @@ STEP = 8  # tokens
 TOWERS: dict[Modality, str] = {"text": "text_model", "image": "vision_model"}
 
 
-class TwoTowerSubject:
+class TwoTowerSubject(WithoutLoss):
     """A model with a `text_model` and a `vision_model`."""
-
-    has_loss = False
 
     def __init__(self, model: Any, tokenizer: Any, eye: Eye, name: str, device: str | torch.device) -> None:
         self.model = model.eval().requires_grad_(False).to(device)
@@ -90,7 +88,7 @@ class TwoTowerSubject:
 
     def look(self, picture: Image.Image, text: str, hooks: Sequence[str]) -> Seen:
         tokens, grid = self._layout_of(hooks)
-        return Seen(tokens, [""] * len(tokens), self.eye.see(picture), grid)
+        return Seen(list(tokens), [""] * len(tokens), self.eye.see(picture), grid)
 
     def hidden(
         self, contexts: Sequence[Sequence[int]], length: int, hooks: Sequence[str], images: Sequence[bytes] = ()
@@ -121,15 +119,6 @@ class TwoTowerSubject:
         longest = max(len(row) for found in rows.values() for row in found.values())
         in_order = {hook: [found[at] for at in range(len(contexts))] for hook, found in rows.items()}
         return {hook: padded(found, max(length, longest)) for hook, found in in_order.items()}
-
-    def losses(
-        self,
-        contexts: Sequence[Sequence[int]],
-        length: int,
-        edits: Mapping[str, Callable[[Tensor], Tensor]],
-        images: Sequence[bytes] = (),
-    ) -> Tensor:
-        raise NotImplementedError("a subject of two towers has no loss of its own")
 
     def shuffled(self, seed: int) -> "TwoTowerSubject":
         """The same model with the entries of every weight matrix permuted."""

@@ -6,7 +6,7 @@ A position is a patch. What the model holds beside patches (class and register t
 import copy
 import importlib
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import isqrt
@@ -22,7 +22,7 @@ from autointerp.config import PictureConfig
 from autointerp.errors import UserError
 from autointerp.records import Grid
 from autointerp.subjects.hooks import resolve, run_to_hooks
-from autointerp.subjects.subject import Modality, Processor, Seen, first_line, permuted
+from autointerp.subjects.subject import Modality, Processor, Seen, WithoutLoss, first_line, permuted
 
 PATCH, CLASS = -1, -2  # the ids of positions that no tokenizer knows
 
@@ -103,10 +103,8 @@ class Layout(NamedTuple):
     grid: Grid
 
 
-class VisionSubject:
+class VisionSubject(WithoutLoss):
     """A model that reads pictures, and how they reach it."""
-
-    has_loss = False
 
     def __init__(
         self, model: nn.Module, eye: Eye, name: str, device: str | torch.device = "cpu", patch: int | None = None
@@ -130,7 +128,7 @@ class VisionSubject:
 
     def look(self, picture: Image.Image, text: str, hooks: Sequence[str]) -> Seen:
         tokens, grid = self.layout(tuple(hooks))
-        return Seen(tokens, [""] * len(tokens), self.eye.see(picture), grid)
+        return Seen(list(tokens), [""] * len(tokens), self.eye.see(picture), grid)
 
     def hidden(
         self, contexts: Sequence[Sequence[int]], length: int, hooks: Sequence[str], images: Sequence[bytes] = ()
@@ -191,15 +189,6 @@ class VisionSubject:
 
     def alone(self, text: str, length: int) -> list[int]:
         raise NotImplementedError("a vision subject reads no text")
-
-    def losses(
-        self,
-        contexts: Sequence[Sequence[int]],
-        length: int,
-        edits: Mapping[str, Callable[[Tensor], Tensor]],
-        images: Sequence[bytes] = (),
-    ) -> Tensor:
-        raise NotImplementedError("a vision subject has no loss")
 
 
 def grid_of(n: int, size: tuple[int, int], patch: int | None) -> Grid:

