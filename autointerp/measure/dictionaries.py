@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from autointerp.measure.correlation import correlation_interval
-from autointerp.measure.intervals import Interval, mean_interval, ratio_interval, rule_of_three
+from autointerp.measure.intervals import Interval, mean_interval, ratio_interval, rule_of_three, wilson
 from autointerp.measure.scores import PRIMARY
 
 COLUMNS = [
@@ -28,6 +28,7 @@ COLUMNS = [
     "circularity",
 ]
 SINGLE_TOKEN_BITS = 1.0
+SHARE = "generalisation.carries_over"  # 1 or 0 of each feature
 P_VALUE = "generalisation.p"  # of a feature; a mean of them says nothing
 KEY = ["metric", "control", "explainer", "scorer", "rubric"]
 
@@ -114,11 +115,24 @@ def summarise(
         blank = {"dictionary": name, "width": figures[name].width}
         for table in (own, by_tokens(own, entropies)):
             for values, group in table.groupby(KEY, sort=True):
-                mean = mean_interval(group["value"].to_numpy(dtype=float), seed, resamples)
                 key = dict(zip(KEY, values, strict=True))
+                own_values = group["value"].to_numpy(dtype=float)
+                mean = share(own_values) if key["metric"] == SHARE else mean_interval(own_values, seed, resamples)
                 rows.append({**blank, **key, **asdict(mean), "circularity": group["circularity"].max()})
         rows += [{**blank, **row} for row in agreements(own, seed, resamples)]
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def share(values: npt.NDArray[np.float64]) -> Interval:
+    """Share of ones among features [n] that are 1, 0 or unscored (nan), with Wilson's interval.
+
+    A bootstrap of none among n would have no width, as if it were certain.
+    """
+    scored = values[~np.isnan(values)]
+    if not scored.size:
+        return Interval(np.nan, np.nan, np.nan, 0, len(values))
+    low, high = wilson(int(scored.sum()), scored.size)
+    return Interval(float(scored.mean()), low, high, scored.size, len(values) - scored.size)
 
 
 def by_tokens(scores: pd.DataFrame, entropies: Mapping[tuple[str, int], float]) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from autointerp.corpus.concepts import read
 from autointerp.errors import UserError
 from autointerp.evidence.reader import DictionaryEvidence
 from autointerp.job import Job
+from autointerp.measure.intervals import wilson
 from autointerp.pipeline import STAGES, do, open_job
 from autointerp.score import generalisation
 from tests import planted
@@ -102,6 +103,8 @@ def test_a_run_writes_what_it_found_and_the_report_shows_it(tmp_path: Path) -> N
     known = carried.dropna(subset=["value"])
     of_dictionary = dictionaries[dictionaries["metric"] == "generalisation.carries_over"]
     assert of_dictionary["value"].tolist() == pytest.approx([known["value"].mean()])
+    low, high = wilson(int(known["value"].sum()), len(known))
+    assert of_dictionary[["low", "high"]].to_numpy().tolist() == [pytest.approx([low, high])]
     assert of_dictionary["n"].tolist() == [len(known)]
     assert of_dictionary["unscored"].tolist() == [len(carried) - len(known)]
     assert set(of_dictionary["circularity"]) == {"A"}
