@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from autointerp import assets
+from autointerp.llm import metadata
+
 TABLE = Path(__file__).with_suffix(".toml")
 
 PLACE = re.compile(
@@ -48,10 +51,13 @@ def lineage(name: str, resolved: str = "") -> Lineage:
     """The lineage of a model as requested and, where a provider answered, as it resolved the name.
 
     Where the two names tell of different developers, or only one of them tells anything, the lineage is unknown,
-    unless one name holds the other: then the one that tells more is believed.
+    unless one name holds the other: then the one that tells more is believed. A local model whose name tells nothing is
+    known by what its files say; its `model` is then what they name, so that a copy is the same model.
     """
     asked = look_up(normal_form(name))
-    if not resolved:
+    if not asked.known:
+        asked = by_files(name) or asked
+    if not resolved or normal_form(resolved) == normal_form(name):
         return asked
     given = look_up(normal_form(resolved))
     if asked.known == given.known and asked.developer == given.developer:
@@ -59,6 +65,13 @@ def lineage(name: str, resolved: str = "") -> Lineage:
     if holds(asked.model, given.model) or holds(given.model, asked.model):
         return max(given, asked, key=lambda one: (one.known, len(one.model)))
     return unknown(given.model)
+
+
+def by_files(name: str) -> Lineage | None:
+    """The lineage that the files of a local model tell, by the first name in them that the table knows."""
+    location = assets.locate(name)
+    claims = metadata.names(location) if location is not None else []
+    return next((found for claim in claims if (found := look_up(normal_form(claim))).known), None)
 
 
 def normal_form(name: str) -> str:
