@@ -283,3 +283,17 @@ def test_hostile_text_stays_text(nasty: Opened) -> None:
     assert nasty.tab.locator("script:not([type])").count() == 1
     nasty.go("#feature=pca/1")
     assert f"control: {visible}, held against demo-512" in nasty.tab.inner_text("#feature")
+
+
+def test_a_feature_page_says_where_it_stands_among_those_that_were_drawn(plain: Opened) -> None:
+    frame = build(features=60).features
+    own = frame[(frame["dictionary"] == "demo-1024") & frame["detection.ap"].notna()]
+    first = own[own["feature"] == 7].iloc[0]
+    others = own[(own["explainer"] == first["explainer"]) & (own["scorer"] == first["scorer"]) & (own["feature"] != 7)]
+    below = (others["detection.ap"] < first["detection.ap"]).mean() + (
+        others["detection.ap"] == first["detection.ap"]
+    ).mean() / 2
+    plain.go("#feature=demo-1024/7")
+    said = plain.tab.locator(".standing").inner_text()
+    shown = f"{100 * below:.0f}%" if below >= 0.1 or not below else f"{100 * below:.1f}%"
+    assert said == f"Its detection is higher than that of {shown} of {len(others)} other features drawn by seed."
