@@ -53,8 +53,8 @@ def mean_of_clusters(values: Floats, weight: Floats, cluster: Ints, clusters: in
 
     The pull of cluster c is the total of w (x - mean) / sum w over its items, times sqrt(k / (k - 1)), where k
     clusters have weight; clusters without it pull by 0. The squared pulls add to the variance of the mean, whatever
-    the correlation within clusters (linearised ratio, Cochran 1977, chapter 11), and the products of two means' pulls to
-    their covariance. nan without weight; k = 1: nan bounds and pulls, since one cluster says nothing of spread.
+    the correlation within clusters (linearised ratio, Cochran 1977, chapter 11), and the products of two means' pulls
+    to their covariance. nan without weight; k = 1: nan bounds and pulls, since one cluster says nothing of spread.
     """
     found = len(np.unique(cluster[weight > 0]))
     if not found:

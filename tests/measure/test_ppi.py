@@ -132,10 +132,11 @@ def test_no_trust_leaves_peoples_mean_and_interval() -> None:
     assert bounds(found) == pytest.approx(bounds(found.human_mean))
 
 
-@pytest.mark.parametrize("grade", [0, 2.7, 1e6])
+@pytest.mark.parametrize("grade", [0, 0.1, 2.7, 1e6])
 def test_a_model_that_gives_one_grade_leaves_peoples_mean_and_interval(grade: float) -> None:
-    judge, people, cluster = table(seed=0, rated=8, features=20)
-    found = corrected_mean(np.full(judge.size, grade), people, cluster)
+    judge, people, cluster = table(seed=1, rated=8, features=20)
+    weight = np.random.default_rng(0).uniform(1, 3, judge.size)
+    found = corrected_mean(np.full(judge.size, grade), people, cluster, weight)
     assert found.tuning == 0
     assert bounds(found) == pytest.approx(bounds(found.human_mean))
 
@@ -168,9 +169,9 @@ def test_a_model_that_is_noise_is_hardly_used() -> None:
     assert np.mean(lengths) == pytest.approx(1, abs=0.01)
 
 
-def test_the_variance_is_that_of_a_jackknife_over_clusters() -> None:
-    # All is computed again without each cluster; a rated one stands for 40, one without ratings for 120.
-    judge, people, cluster = table(seed=3, rated=40, features=120)
+@pytest.mark.parametrize("seed", [0, 1, 8])
+def test_the_variance_is_that_of_a_jackknife_over_clusters(seed: int) -> None:
+    judge, people, cluster = table(seed, rated=40, features=120)
     found = corrected_mean(judge, people, cluster)
     assert 0.2 < found.tuning < 0.9
     kept = [cluster != gone for gone in range(120)]
