@@ -34,9 +34,9 @@ Statistic: TypeAlias = Callable[[Floats], Floats]  # from sums over features [B,
 class Effect:
     """A number with its 95% bounds over n features, and what they could have shown.
 
-    p: two-sided, of no effect (a value of 0 unless a function says otherwise). p < 0.05 where the bounds leave no effect
-    out, but for the rounding of a resample; it is never below about 3 / resamples. detectable: how far from no effect
-    the truth must be for a test at 5% to see it with 80% power at this n, (1.96 + 0.84) standard errors of the
+    p: two-sided, of no effect (a value of 0 unless a function says otherwise). p < 0.05 where the bounds leave no
+    effect out, but for the rounding of a resample; it is never below about 3 / resamples. detectable: how far from no
+    effect the truth must be for a test at 5% to see it with 80% power at this n, (1.96 + 0.84) standard errors of the
     bootstrap. identified: False where the data cannot tell the number, all of whose fields but n are then nan; `note`
     says why, and otherwise what is to be kept in mind.
     """
