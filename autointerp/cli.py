@@ -5,6 +5,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -66,6 +67,15 @@ def check(config: Config, set_: Set = None) -> None:
         console.print(f"note: {note}", markup=False)
     refuse_circular(loaded, Roles(loaded))
     refuse_unpriced(loaded)
+
+
+@app.command()
+def audit(run: Annotated[Path, typer.Argument(help="A finished run's directory.")]) -> None:
+    """Say how much of a finished run's verdict is a model agreeing with itself. Nothing is asked or spent."""
+    from autointerp.pipeline import audit
+
+    finished = audit(run)
+    typer.echo(f"report: {finished.report}")
 
 
 def one_stage(name: str) -> Callable[..., None]:

@@ -347,6 +347,13 @@ class GeneralisationConfig(Record):
     permutations: int = Field(199, ge=19, description="Draws of the null; one more should be a multiple of 20.")
 
 
+class AuditConfig(Record):
+    """Who is crossed with whom: every scorer here judges every explainer's explanations of the same features."""
+
+    explainers: tuple[str, ...] = Field(min_length=2, description="At least two, of different families.")
+    scorers: tuple[str, ...] = Field(min_length=2, description="At least two, some of a family with an explainer.")
+
+
 class CircularityConfig(Record):
     """Who may grade whom."""
 
@@ -391,6 +398,7 @@ class RunConfig(Record):
     generalisation: GeneralisationConfig | None = Field(
         None, description="A concept list to measure generalisation on."
     )
+    audit: AuditConfig | None = Field(None, description="A crossed design, to see how much of a verdict is kinship.")
     circularity: CircularityConfig = CircularityConfig()
     budget: BudgetConfig = BudgetConfig()
     rubrics: str | None = Field(None, description="A folder of your own rubrics, searched before the shipped ones.")
@@ -456,6 +464,10 @@ class RunConfig(Record):
                             raise ValueError(
                                 f"{kind}.{name}.{field} names {other!r}, which is not one of {sorted(known)}"
                             )
+        for field, those in (("explainers", set(self.explainers)), ("scorers", set(self.scorers))):
+            for name in getattr(self.audit, field, ()):
+                if name not in those:
+                    raise ValueError(f"audit.{field} names {name!r}, which is not one of {sorted(those)}")
         for name, writer in self.explainers.items():
             # A loss on excerpts takes as long as all of scoring: surprisal chooses nothing.
             choosers = sorted(n for n, judge in self.scorers.items() if not isinstance(judge, SurprisalScorer))

@@ -12,7 +12,7 @@ from autointerp import assets
 from autointerp import config as configuration
 from autointerp.audit.roles import Roles
 from autointerp.collect import stage as collect
-from autointerp.config import RunConfig
+from autointerp.config import AuditConfig, LexicalExplainer, LLMScorer, RunConfig
 from autointerp.errors import GateFailed, UserError
 from autointerp.evidence import stage as evidence
 from autointerp.explain import stage as explain
@@ -102,6 +102,31 @@ def run(
     if only is None:
         refuse_disguised(config, finished)
     return finished
+
+
+def audit(directory: str | Path) -> Run:
+    """Audit a finished run: circularity.csv and its section of the report, from what is there; nothing is asked.
+
+    Without an `[audit]` of its own, all explainers and judges that are language models are crossed.
+    """
+    path = Path(directory)
+    if not (path / "run.toml").is_file():
+        raise UserError(f"you asked to audit {directory}", "it is no run directory: it has no run.toml", "name a run")
+    config = configuration.load(path / "run.toml")
+    if config.audit is None:
+        crossed = {
+            "explainers": tuple(n for n, role in config.explainers.items() if not isinstance(role, LexicalExplainer)),
+            "scorers": tuple(n for n, role in config.scorers.items() if isinstance(role, LLMScorer)),
+        }
+        few = next((field for field, names in crossed.items() if len(names) < 2), None)
+        if few:
+            raise UserError(
+                f"you asked to audit {directory}",
+                f"the run has {len(crossed[few])} {few} that are language models, and a crossed design needs two",
+                f"add [{few}] of another family to its config and run it again",
+            )
+        config = config.model_copy(update={"audit": AuditConfig(**crossed)})
+    return run(config, out=path.parent, only="report")
 
 
 def run_shard(source: str | Path, overrides: tuple[str, ...], out: str | Path, shard: str) -> None:

@@ -172,6 +172,7 @@ class Report:
     evidence: dict[tuple[str, int], FeatureEvidence] = field(default_factory=dict)
     config: str = ""
     pictures: dict[int, bytes] = field(default_factory=dict)  # WebP files by context
+    circularity: pd.DataFrame = field(default_factory=pd.DataFrame)  # circularity.csv, empty where no audit ran
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -57,6 +57,7 @@ def content(report: Report) -> dict[str, Any]:
         "main": tables.main_table(report),
         "anchors": tables.anchor_tables(report),
         "others": tables.other_tables(report),
+        "audit": tables.audit(report),
         "carried": tables.generalisation(report),
         "forms": tables.by_form(report),
         "carried_note": sentences.generalisation(report),

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from autointerp import assets, config, pictures
+from autointerp.audit import crossed
 from autointerp.audit.roles import Roles
 from autointerp.collect.sketch import histogram_edges
 from autointerp.collect.stage import load_figures
@@ -51,6 +52,7 @@ FEATURES = [
     "scorer",
     "circularity",
 ]
+CIRCULARITY = ["effect", "value", "low", "high", "n", "power", "identified", "note"]
 COSTS = ["role", "provider", "model", "requests", "cached", "input_tokens", "output_tokens", "price_usd", "seconds"]
 WHOLE = ("explained_variance", "loss_recovered", "loss_rise")  # metrics of a dictionary that can be without a value
 SHOWN_FIRING, SHOWN_SILENT = 3, 2  # excerpts on a feature page, per interval and per kind of silence
@@ -62,7 +64,13 @@ def inputs(job: Job) -> dict[str, str]:
     return {
         **{stage: digest_of(records[stage].outputs) for stage in ("collect", "evidence", "explain", "score")},
         "settings": digest_of(
-            [job.config.name, job.config.seed, job.config.score.resamples, job.config.circularity.model_dump()]
+            [
+                job.config.name,
+                job.config.seed,
+                job.config.score.resamples,
+                job.config.circularity.model_dump(),
+                job.config.audit and job.config.audit.model_dump(),
+            ]
         ),
         "templates": digest(assets.templates()),
     }
@@ -73,6 +81,8 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
     report = gather(job)
     folder = job.directory / "report"
     frames = {name: getattr(report, name) for name in ("dictionaries", "features", "scores", "roles", "costs")}
+    if job.config.audit is not None:
+        frames["circularity"] = report.circularity
     for name, frame in frames.items():
         csv.write(folder / f"{name}.csv", frame)
     write_text(folder / "index.html", html.render(report))
@@ -147,6 +157,7 @@ def gather(job: Job) -> Report:
         evidence=shown,
         config=config.dump(cfg),
         pictures=thumbnails(job, shown),
+        circularity=audited(job, scores, roles),
     )
 
 
@@ -218,6 +229,21 @@ def role_table(roles: Roles) -> pd.DataFrame:
         lineage = fields.pop("lineage") or {"developer": "", "family": "", "generation": "", "known": True}
         rows.append({**fields, **lineage})
     return pd.DataFrame(rows, columns=ROLES)
+
+
+def audited(job: Job, scores: pd.DataFrame, roles: Roles) -> pd.DataFrame:
+    """circularity.csv; without rows where no audit was asked for."""
+    asked = job.config.audit
+    if asked is None:
+        return pd.DataFrame(columns=CIRCULARITY)
+    verdicts = pd.read_parquet(job.directory / "verdicts.parquet")
+    effects = crossed.audit(
+        crossed.design(scores, roles, asked.explainers, asked.scorers),
+        crossed.errors(verdicts, asked.scorers),
+        job.config.seed,
+        job.config.score.resamples,
+    )
+    return pd.DataFrame(crossed.rows(effects), columns=CIRCULARITY)
 
 
 def thumbnails(job: Job, evidence: dict[tuple[str, int], FeatureEvidence]) -> dict[int, bytes]:

@@ -108,7 +108,7 @@ def test_half_a_surrogate_pair_in_json_is_replaced(tmp_path: Path, tiny_subject:
 
 
 def test_gzip_is_read_as_what_it_holds(tmp_path: Path) -> None:
-    written(tmp_path / "a.txt.gz", gzip.compress(b"one\n\nstill one"))
+    written(tmp_path / "a.txt.gz", gzip.compress(b"one\n\nstill one", mtime=0))
     written(tmp_path / "b.jsonl.gz", gzip.compress(jsonl([{"text": "two"}, {"text": "three"}]).encode()))
     assert texts(tmp_path) == ["one\n\nstill one", "two", "three"]
     assert [d.name for d in found_in(tmp_path)] == ["a.txt.gz", "b.jsonl.gz#0", "b.jsonl.gz#1"]
@@ -155,7 +155,7 @@ def folder(tmp_path: Path) -> Path:
     (folder / "b" / "c").mkdir(parents=True)
     (folder / "b.txt").write_text("first\r\nline")
     (folder / "b" / "c" / "2.jsonl").write_text(jsonl([{"text": MULTIBYTE, "document": "x"}, {"text": "a\u2028b"}]))
-    (folder / "b" / "3.txt.gz").write_bytes(gzip.compress(b"packed"))
+    (folder / "b" / "3.txt.gz").write_bytes(gzip.compress(b"packed", mtime=0))
     write_parquet(folder / "z.parquet", [{"text": f"row {i}", "document": "x", "more": 1} for i in range(200)])
     (folder / "README.md").write_text("not this")
     return folder
@@ -282,13 +282,13 @@ def test_the_byte_that_is_not_utf8_is_counted_from_the_start_of_the_file(name: s
     content = content if name != "a.jsonl" else b'{"text": "x"}\n' + content[14:]
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
-    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    path.write_bytes(gzip.compress(content, mtime=0) if name.endswith(".gz") else content)
     with pytest.raises(UserError, match=r"is not UTF-8 \(byte 19998\): convert it"):
         texts(path.parent if name.startswith("folder") else path)
 
 
 @pytest.mark.parametrize(
-    "content", [gzip.compress(b"x" * 9999)[:-12], b"plain", gzip.compress(b"x")[:12] + b"\xff" * 9]
+    "content", [gzip.compress(b"x" * 9999, mtime=0)[:-12], b"plain", gzip.compress(b"x", mtime=0)[:12] + b"\xff" * 9]
 )
 def test_damaged_gzip_is_refused_in_a_sentence(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a\.txt\.gz, but it cannot be read"):
