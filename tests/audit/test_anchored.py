@@ -1,0 +1,57 @@
+"""Means of judges corrected by people: the bias of a judge goes, whatever it is."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from autointerp.audit.anchored import corrected
+
+FEATURES, EACH, BIAS = 60, 5, 0.6
+
+
+def verdicts(seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A judge that is BIAS too kind, and what people would say of every item."""
+    rng = np.random.default_rng(seed)
+    rows, said = [], []
+    for feature, level in enumerate(rng.normal(1.5, 0.4, FEATURES)):
+        for item in range(EACH):
+            truth = float(np.clip(round(level + rng.normal(0, 0.4)), 0, 3))
+            judge = float(np.clip(truth + BIAS + rng.normal(0, 0.3), 0, 3))
+            at = ("d", feature, "e", f"x{feature}.{item}")
+            said.append((*at, truth))
+            for fires, control, value in ((True, "none", judge), (False, "none", 0.0), (True, "shuffled", 0.1)):
+                name = at[3] if fires else f"silent {feature}.{item}"
+                rows.append(("d", feature, "specificity", control, "e", "j", "r", name, f"bin{item}", fires, value))
+    columns = ["dictionary", "feature", "question", "control", "explainer", "scorer", "rubric", "item", "stratum"]
+    return (
+        pd.DataFrame(rows, columns=[*columns, "fires", "value"]),
+        pd.DataFrame(said, columns=["dictionary", "feature", "explainer", "excerpt", "rating"]).assign(control="none"),
+    )
+
+
+def test_a_kind_judge_is_corrected_and_the_number_is_anchored() -> None:
+    table, people = verdicts()
+    truth = people["rating"].mean()
+    rated = people[people["feature"].isin(np.random.default_rng(1).permutation(FEATURES)[:25])]
+    (row,) = corrected(table, pd.concat([rated, rated.assign(control="shuffled", rating=0.0)]))
+    assert (row["metric"], row["control"], row["circularity"]) == ("specificity.mean", "ppi", "A")
+    assert (row["n"], row["unscored"]) == (25, FEATURES - 25)
+    assert row["low"] <= truth <= row["high"]
+    judged = table[(table["control"] == "none") & table["fires"]]["value"].mean()
+    assert abs(row["value"] - truth) < 0.2 < judged - truth
+
+
+def test_two_people_are_averaged_and_skipped_items_are_not_rated() -> None:
+    table, people = verdicts()
+    both = pd.concat([people.assign(rating=people["rating"] + 0.2), people.assign(rating=people["rating"] - 0.2)])
+    whole, averaged = next(iter(corrected(table, people))), next(iter(corrected(table, both)))
+    assert averaged["value"] == pytest.approx(whole["value"]) == pytest.approx(people["rating"].mean(), abs=1e-9)
+    half = people.assign(rating=people["rating"].where(people["feature"] % 2 == 0))
+    assert next(iter(corrected(table, half)))["n"] == FEATURES / 2
+
+
+def test_too_few_ratings_correct_nothing() -> None:
+    table, people = verdicts()
+    assert list(corrected(table, people[people["feature"] == 3])) == []
+    assert list(corrected(table, people.iloc[:0])) == []
+    assert list(corrected(table, people.assign(dictionary="another"))) == []
