@@ -16,13 +16,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from autointerp.errors import UserError
-from autointerp.rate.items import Task
 from autointerp.report import csv as safe
+
+if TYPE_CHECKING:  # items need all that stages need, and reading ratings does not
+    from autointerp.rate.items import Task
 
 log = logging.getLogger("autointerp")
 SCALE = (0, 1, 2, 3)
@@ -49,7 +51,7 @@ class Rating:
 COLUMNS = tuple(field.name for field in fields(Rating))
 
 
-def of(task: Task, rater: str, rating: int | None, seconds: float) -> Rating:
+def of(task: "Task", rater: str, rating: int | None, seconds: float) -> Rating:
     case = task.case
     about = (case.dictionary, case.feature, case.explainer, case.control, task.shown.item.excerpt.id)
     return Rating(rater, task.id, *about, rating, round(seconds, 2))
@@ -81,9 +83,8 @@ class Answers:
         self.path.parent.mkdir(exist_ok=True)
         self._latest = latest(self.path)
         self._lock = Lock()
-        self._file = self.path.open("ab")
-        if self.path.stat().st_size and not self.path.read_bytes().endswith(b"\n"):
-            self._write(b"\n")  # what a crash has torn stays a line of its own
+        self._file = self.path.open("ab", buffering=0)
+        self._torn = not self.path.read_bytes().endswith(b"\n")
         sync_folder(self.path.parent)
 
     def __contains__(self, item: str) -> bool:
@@ -103,9 +104,12 @@ class Answers:
         self._file.close()
 
     def _write(self, data: bytes) -> None:
-        self._file.write(data)
-        self._file.flush()
+        """What a crash or a full disk has torn stays a line of its own."""
+        data, self._torn = b"\n" * self._torn + data, True
+        while data:
+            data = data[self._file.write(data) :]
         os.fsync(self._file.fileno())
+        self._torn = False
 
 
 def sync_folder(path: Path) -> None:
@@ -161,7 +165,7 @@ def write_csv(run: str | Path, target: Path) -> int:
     return len(found)
 
 
-def read_csv(run: Path, source: Path, tasks: Mapping[str, Task]) -> tuple[int, int]:
+def read_csv(run: Path, source: Path, tasks: Mapping[str, "Task"]) -> tuple[int, int]:
     """Take in ratings from a CSV, all or none: how many are new, and how many were there. `tasks` are the run's."""
     asked = f"you asked for the ratings in {source}"
     try:
@@ -178,7 +182,7 @@ def read_csv(run: Path, source: Path, tasks: Mapping[str, Task]) -> tuple[int, i
             rating = checked(row, tasks, asked, rows.line_num)
             by_rater.setdefault(rating.rater, []).append(rating)
     except csv.Error as error:
-        raise UserError(asked, f"line {rows.line_num} is no CSV ({error})", "mend that line") from None
+        raise UserError(asked, f"what follows line {rows.line_num} is no CSV ({error})", "mend the file") from None
     new = there = 0
     for rater, ratings in by_rater.items():
         answers = Answers(run, rater)
@@ -190,7 +194,7 @@ def read_csv(run: Path, source: Path, tasks: Mapping[str, Task]) -> tuple[int, i
     return new, there
 
 
-def checked(row: Mapping[str | Any, Any], tasks: Mapping[str, Task], asked: str, line: int) -> Rating:
+def checked(row: Mapping[str | Any, Any], tasks: Mapping[str, "Task"], asked: str, line: int) -> Rating:
     """A row of a CSV as a rating. What it says of the item has to be true of it."""
 
     def refuse(found: str, next_step: str = "mend or remove that line; nothing was taken in") -> UserError:

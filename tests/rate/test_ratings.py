@@ -106,6 +106,21 @@ def test_an_answer_is_on_the_disk_before_the_page_is_told(found: Material, monke
         assert served.answer(1, 2).status == 500
 
 
+def test_an_answer_torn_by_a_full_disk_does_not_spoil_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = Answers(tmp_path, "ann")
+    answers.add([ONE])
+    with monkeypatch.context() as disk:
+        disk.setattr("os.fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            answers.add([replace(ONE, item="i1")])
+    assert "i1" not in answers
+    with answers.path.open("r+b") as file:  # half of it had found room
+        file.truncate(answers.path.stat().st_size - 9)
+    answers.add([replace(ONE, item="i2")])
+    answers.close()
+    assert ratings.read(tmp_path)["item"].tolist() == ["i0", "i2"]
+
+
 def full(handle: int) -> None:
     raise OSError(28, "No space left on device")
 
@@ -159,7 +174,7 @@ def test_a_csv_needs_three_columns_and_may_have_others(command: Command, found: 
         ("ann,{item},1,soon", "line 3 has 'soon' seconds, which is no duration"),
         ("ann,{item},1,-2", "line 3 has '-2' seconds"),
         ("ann,{item},1,2,other", "line 3 says dictionary 'other', and the item is of 'zq-dictionary'"),
-        ('ann,"{item},1', "line 3 is no CSV"),
+        ('ann,"{item},1', "what follows line 2 is no CSV"),
         ("", ""),
     ],
 )
