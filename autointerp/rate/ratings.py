@@ -84,7 +84,7 @@ class Answers:
         self._latest = latest(self.path)
         self._lock = Lock()
         self._file = self.path.open("ab", buffering=0)
-        self._torn = not self.path.read_bytes().endswith(b"\n")
+        self._torn = not (b"\n" + self.path.read_bytes()).endswith(b"\n")
         sync_folder(self.path.parent)
 
     def __contains__(self, item: str) -> bool:
