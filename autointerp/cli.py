@@ -16,10 +16,15 @@ from autointerp.llm.commands import app as ledger
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(ledger, name="ledger")
+exports = typer.Typer(no_args_is_help=True, help="Write something of a run into a file.")
+imports = typer.Typer(no_args_is_help=True, help="Take something from a file into a run.")
+app.add_typer(exports, name="export")
+app.add_typer(imports, name="import")
 
 Configs = Annotated[list[str], typer.Argument(help="TOML files or names of presets.", metavar="CONFIG...")]
 Config = Annotated[str, typer.Argument(help="A TOML file or the name of a preset.", metavar="CONFIG")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override a setting: a.b=c. May be repeated.")]
+RunFolder = Annotated[Path, typer.Argument(help="The folder of a run.", metavar="RUN")]
 Out = Annotated[str, typer.Option("--out", help="The folder that holds the runs, here or s3://… and its like.")]
 
 
@@ -108,6 +113,43 @@ def collect(
         run(config, tuple(set_ or ()), out, only="collect")
     else:
         run_shard(config, tuple(set_ or ()), out, shard)
+
+
+@app.command()
+def rate(
+    run: Annotated[str, typer.Argument(help="The folder of a run on this machine.", metavar="RUN")],
+    items: Annotated[int, typer.Option(help="How many items to rate.", min=1)] = 100,
+    seed: Annotated[int, typer.Option(help="Which items: the same seed draws the same ones.")] = 0,
+    port: Annotated[int, typer.Option(help="Of the page; 0 takes a free one.", min=0, max=65535)] = 0,
+    rater: Annotated[str | None, typer.Option(help="Who rates; default is your user name.")] = None,
+) -> None:
+    """Rate explanations blind, by the rubric of the judge, on a page on this machine."""
+    from autointerp.rate.ratings import user
+    from autointerp.rate.server import serve
+
+    serve(run, items, seed, port, user() if rater is None else rater, typer.echo)
+
+
+@exports.command("ratings")
+def export_ratings(
+    run: RunFolder, target: Annotated[Path, typer.Argument(help="The CSV to write.", metavar="OUT.csv")]
+) -> None:
+    """Write all ratings of a run by people into a CSV."""
+    from autointerp.rate.ratings import write_csv
+
+    typer.echo(f"{write_csv(run, target):,} ratings in {target}")
+
+
+@imports.command("ratings")
+def import_ratings(
+    run: RunFolder, source: Annotated[Path, typer.Argument(help="A CSV as export writes it.", metavar="IN.csv")]
+) -> None:
+    """Take the ratings of a CSV into a run: all of them, or none where a line is wrong."""
+    from autointerp.rate.items import material
+    from autointerp.rate.ratings import read_csv
+
+    new, there = read_csv(run, source, material(run).tasks())
+    typer.echo(f"{new:,} ratings taken in, {there:,} were there")
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from autointerp.measure.arrays import Ints
 from autointerp.measure.ppi import corrected_mean
 from autointerp.measure.scores import PRIMARY
 
@@ -32,7 +33,7 @@ def corrected(verdicts: pd.DataFrame, ratings: pd.DataFrame) -> Iterator[Mapping
     judged = verdicts[asked].dropna(subset=["value"]).rename(columns={"item": "excerpt"})
     for (dictionary, explainer, scorer, rubric), arm in judged.groupby(["dictionary", "explainer", "scorer", "rubric"]):
         human = people.reindex(pd.MultiIndex.from_frame(arm[ITEM])).to_numpy(dtype=float)
-        cluster = arm.groupby("feature", sort=True).ngroup().to_numpy(dtype=np.int64)
+        cluster: Ints = np.asarray(arm.groupby("feature", sort=True).ngroup(), dtype=np.int64)
         strata = arm.groupby("feature")["stratum"].transform("nunique").to_numpy()
         weight = 1 / (strata * arm.groupby(["feature", "stratum"])["value"].transform("size").to_numpy())
         chance = 1 / np.bincount(cluster)[cluster]

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
+import numpy as np
 import torch
 
 from autointerp.config import CaseControl, Judge
@@ -11,6 +12,7 @@ from autointerp.evidence.reader import DictionaryEvidence
 from autointerp.job import Job
 from autointerp.measure.statistics import derangement
 from autointerp.records import UNSCORED, Explanation, Item, Verdict
+from autointerp.store import stable_hash
 
 CONTROLS: tuple[CaseControl, ...] = get_args(CaseControl)
 GENERIC = "Text of various kinds."  # fits everything, and so tells nothing
@@ -51,25 +53,35 @@ def all_cases(job: Job, explanations: Sequence[Explanation]) -> list[Case]:
     feature whose decoder direction is nearest, among those that have one; `generic` is one sentence for all.
     """
     generic = GENERIC_IMAGES if job.sees else GENERIC
-    groups: dict[tuple[str, str], list[Explanation]] = {}
-    for explanation in explanations:
-        if explanation.text:
-            groups.setdefault((explanation.dictionary, explanation.explainer), []).append(explanation)
     cases = []
-    for (dictionary, explainer), group in groups.items():
+    for (dictionary, explainer), group in grouped(explanations).items():
         texts: dict[str, list[str]] = {
             "none": [e.text for e in group],
             "generic": [generic] * len(group),
         }
         if len(group) > 1:
-            order = derangement(len(group), job.rng("shuffled", dictionary, explainer))
-            texts["shuffled"] = [group[other].text for other in order]
+            texts["shuffled"] = shuffled(group, job.config.seed)
             nearest = nearest_of(job, dictionary, [e.feature for e in group])
             texts["hard_shuffled"] = [group[other].text for other in nearest]
         for control in ("none", *CONTROLS):
             for explanation, text in zip(group, texts.get(control, ()), strict=control in texts):
                 cases.append(Case(dictionary, explanation.feature, explainer, control, text))
     return cases
+
+
+def grouped(explanations: Sequence[Explanation]) -> dict[tuple[str, str], list[Explanation]]:
+    """The explanations that have a text, by dictionary and explainer."""
+    groups: dict[tuple[str, str], list[Explanation]] = {}
+    for explanation in explanations:
+        if explanation.text:
+            groups.setdefault((explanation.dictionary, explanation.explainer), []).append(explanation)
+    return groups
+
+
+def shuffled(group: Sequence[Explanation], seed: int) -> list[str]:
+    """For each of at least two explanations of one dictionary by one explainer the text of another; the same always."""
+    rng = np.random.default_rng(stable_hash(seed, "shuffled", group[0].dictionary, group[0].explainer))
+    return [group[other].text for other in derangement(len(group), rng)]
 
 
 def nearest_of(job: Job, dictionary: str, features: Sequence[int]) -> list[int]:
