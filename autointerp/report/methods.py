@@ -223,6 +223,11 @@ def limits(report: Report) -> tuple[Sentence, ...]:
         )
     if "always_all" in texts(report.dictionaries, "control"):
         found.append("always_all and always_none are what a judge reaches that says yes, or no, to everything.")
+    if "ppi" in texts(report.dictionaries, "control"):
+        found.append(
+            "ppi: a judge's mean rating corrected by the people who rated a seeded draw of the same items "
+            "(prediction-powered inference), which is anchored whatever the judge thinks."
+        )
     if "permuted" in texts(report.dictionaries, "control"):
         found.append(
             "Permuted: the same verdicts dealt out at random over the same excerpts, which is what a judge that knows "

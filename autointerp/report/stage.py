@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from autointerp import assets, config, pictures
-from autointerp.audit import crossed
+from autointerp.audit import anchored, crossed
 from autointerp.audit.roles import Roles
 from autointerp.collect.sketch import histogram_edges
 from autointerp.collect.stage import load_figures
@@ -18,6 +18,7 @@ from autointerp.evidence.reader import DictionaryEvidence, read_pictures
 from autointerp.explain import stage as explain
 from autointerp.job import Job
 from autointerp.measure import dictionaries as measure
+from autointerp.rate import ratings
 from autointerp.records import Explanation
 from autointerp.report import csv, html
 from autointerp.report.data import Arm, Counts, DictionaryNote, FeatureEvidence, Passage, Report, Settings
@@ -73,6 +74,7 @@ def inputs(job: Job) -> dict[str, str]:
             ]
         ),
         "templates": digest(assets.templates()),
+        **({"ratings": digest(folder)} if (folder := job.directory / "ratings").is_dir() else {}),
     }
 
 
@@ -118,6 +120,7 @@ def gather(job: Job) -> Report:
         if n_features:
             arms.append(Arm(explainer, scorer, grade, n_features))
     dictionaries = measure.summarise(scores, figures, entropies, order, cfg.seed, cfg.score.resamples)
+    dictionaries = pd.concat([dictionaries, anchored_rows(job, figures)], ignore_index=True)
     concepts = pd.read_parquet(job.directory / "concepts.parquet")
     shown = passages(order, evidence, cfg.evidence.bins, concepts)
     usage = [u for stage in ("explain", "score") for u in records[stage].facts.get("usage", [])]
@@ -229,6 +232,16 @@ def role_table(roles: Roles) -> pd.DataFrame:
         lineage = fields.pop("lineage") or {"developer": "", "family": "", "generation": "", "known": True}
         rows.append({**fields, **lineage})
     return pd.DataFrame(rows, columns=ROLES)
+
+
+def anchored_rows(job: Job, figures: dict[str, measure.Figures]) -> pd.DataFrame | None:
+    """Rows of dictionaries.csv that people's ratings correct, if somebody rated."""
+    rated = ratings.read(job.directory.path)
+    if rated.empty:
+        return None
+    verdicts = pd.read_parquet(job.directory / "verdicts.parquet")
+    rows = [{**row, "width": figures[row["dictionary"]].width} for row in anchored.corrected(verdicts, rated)]
+    return pd.DataFrame(rows, columns=measure.COLUMNS) if rows else None
 
 
 def audited(job: Job, scores: pd.DataFrame, roles: Roles) -> pd.DataFrame:

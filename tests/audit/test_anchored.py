@@ -1,10 +1,16 @@
 """Means of judges corrected by people: the bias of a judge goes, whatever it is."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
+import autointerp
+from autointerp import config
 from autointerp.audit.anchored import corrected
+from tests import planted
 
 FEATURES, EACH, BIAS = 60, 5, 0.6
 
@@ -55,3 +61,29 @@ def test_too_few_ratings_correct_nothing() -> None:
     assert list(corrected(table, people[people["feature"] == 3])) == []
     assert list(corrected(table, people.iloc[:0])) == []
     assert list(corrected(table, people.assign(dictionary="another"))) == []
+
+
+def test_a_report_shows_what_people_correct(tmp_path: Path) -> None:
+    """Everything is rated 2 by people: so is the corrected mean, whatever the judge said."""
+    tree = planted.settings(planted.plant(tmp_path))
+    judge = planted.scripted("judge_knowing") | {"scores": ["detection", "specificity"]}
+    tree |= {"explainers": {"knows": planted.scripted("explain_knowing")}, "scorers": {"judge": judge}}
+    settings = config.build(tree, "test")
+    run = autointerp.run(settings, out=tmp_path / "runs")
+    assert "ppi" not in set(run.dictionaries()["control"])
+    judged = pd.read_parquet(run.path / "verdicts.parquet")
+    own = judged[(judged["question"] == "specificity") & (judged["control"] == "none") & judged["fires"]]
+    (run.path / "ratings").mkdir()
+    lines = [
+        {"rater": "ann", "item": str(at), "dictionary": row["dictionary"], "feature": row["feature"],
+         "explainer": "knows", "control": "none", "excerpt": row["item"], "rating": 2, "seconds": 1.0}
+        for at, row in enumerate(own.to_dict("records"))
+    ]  # fmt: skip
+    (run.path / "ratings" / "ann.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    again = autointerp.run(settings, out=tmp_path / "runs")
+    table = again.dictionaries()
+    (row,) = table[table["control"] == "ppi"].to_dict("records")
+    assert (row["metric"], row["value"], row["circularity"]) == ("specificity.mean", pytest.approx(2.0), "A")
+    plain = table[(table["metric"] == "specificity.mean") & (table["control"] == "none")].iloc[0]
+    assert plain["value"] == pytest.approx(3.0) and plain["circularity"] > "A"
+    assert "prediction-powered" in again.report.read_text("utf-8")
