@@ -134,7 +134,8 @@ def cases_of(
         taken = set(evidence[dictionary].alive[: role.features if role else None])
         texts = {"none": [one.text for one in group]}
         if len(group) > 1:
-            texts["shuffled"] = shuffled(group, config.seed)
+            seed = stable_hash(config.seed, "shuffled", dictionary, explainer)  # as for the judge
+            texts["shuffled"] = shuffled(group, np.random.default_rng(seed))
         for control, column in texts.items():
             for one, text in zip(group, column, strict=True):
                 if one.feature in taken:

@@ -12,7 +12,6 @@ from autointerp.evidence.reader import DictionaryEvidence
 from autointerp.job import Job
 from autointerp.measure.statistics import derangement
 from autointerp.records import UNSCORED, Explanation, Item, Verdict
-from autointerp.store import stable_hash
 
 CONTROLS: tuple[CaseControl, ...] = get_args(CaseControl)
 GENERIC = "Text of various kinds."  # fits everything, and so tells nothing
@@ -60,7 +59,7 @@ def all_cases(job: Job, explanations: Sequence[Explanation]) -> list[Case]:
             "generic": [generic] * len(group),
         }
         if len(group) > 1:
-            texts["shuffled"] = shuffled(group, job.config.seed)
+            texts["shuffled"] = shuffled(group, job.rng("shuffled", dictionary, explainer))
             nearest = nearest_of(job, dictionary, [e.feature for e in group])
             texts["hard_shuffled"] = [group[other].text for other in nearest]
         for control in ("none", *CONTROLS):
@@ -78,9 +77,8 @@ def grouped(explanations: Sequence[Explanation]) -> dict[tuple[str, str], list[E
     return groups
 
 
-def shuffled(group: Sequence[Explanation], seed: int) -> list[str]:
-    """For each of at least two explanations of one dictionary by one explainer the text of another; the same always."""
-    rng = np.random.default_rng(stable_hash(seed, "shuffled", group[0].dictionary, group[0].explainer))
+def shuffled(group: Sequence[Explanation], rng: np.random.Generator) -> list[str]:
+    """For each of at least two explanations the text of another one."""
     return [group[other].text for other in derangement(len(group), rng)]
 
 
