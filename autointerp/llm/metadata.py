@@ -1,11 +1,16 @@
 """What the files of a local model say that it is: names that its makers left in them, whatever the files are called."""
 
 import json
+import os
 import re
+import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 GGUF = ("general.base_model.0.name", "general.source.huggingface.repository", "general.name", "general.basename")
+TEXT, LIST = 8, 9  # types of a field
+SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # bytes of the others
+LONGEST = 10_000
 CONFIG = {"config.json": "_name_or_path", "adapter_config.json": "base_model_name_or_path"}
 BASE = re.compile(r"^base_model:\s*(?:\n\s*-\s*)?[\"']?([^\"'\n\[\]]+?)[\"']?\s*$", re.MULTILINE)
 
@@ -22,14 +27,54 @@ def names(path: Path) -> list[str]:
 
 
 def of_gguf(path: Path) -> list[str]:
-    """Fields of the header. Without the library, or where the file is no GGUF, nothing is known."""
-    try:
-        from gguf import GGUFReader
+    """The first fields of the header. The library for it reads every token of the vocabulary, which takes seconds.
 
-        fields = GGUFReader(path).fields
-    except (ImportError, OSError, ValueError, IndexError, KeyError, OverflowError):  # as its reader meets damage
-        return []
-    return [str(fields[name].contents()) for name in GGUF if name in fields and fields[name].contents()]
+    (GGUF specification, version 2 and 3.) Where the file is damaged, what was read before counts.
+    """
+    found: dict[str, str] = {}
+    try:
+        with path.open("rb") as file:
+            if file.read(4) != b"GGUF":
+                return []
+            version, _, fields = struct.unpack("<IQQ", file.read(20))
+            for _ in range(fields if version in (2, 3) else 0):
+                key = string(file)
+                value = field(file)
+                if key in GGUF and isinstance(value, str) and value:
+                    found[key] = value
+    except (OSError, ValueError, struct.error):
+        pass
+    return [found[name] for name in GGUF if name in found]
+
+
+def string(file: BinaryIO) -> str:
+    (length,) = struct.unpack("<Q", file.read(8))
+    if length > LONGEST:
+        raise ValueError("no field of a header is that long")
+    return file.read(length).decode("utf-8")
+
+
+def field(file: BinaryIO) -> str | None:
+    """The value of a field if it is text; others are passed over. Long lists, as of tokens, end the reading."""
+    (kind,) = struct.unpack("<I", file.read(4))
+    if kind == TEXT:
+        return string(file)
+    if kind == LIST:
+        inner, count = struct.unpack("<IQ", file.read(12))
+        if count > LONGEST:
+            raise ValueError("the vocabulary begins")
+        for _ in range(count):
+            if inner == TEXT:
+                string(file)
+            elif inner in SIZES:
+                file.seek(SIZES[inner], os.SEEK_CUR)
+            else:
+                raise ValueError("lists of lists are no names")
+        return None
+    if kind not in SIZES:
+        raise ValueError("no such type of field")
+    file.seek(SIZES[kind], os.SEEK_CUR)
+    return None
 
 
 def of_json(path: Path, key: str) -> str:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 from gguf import GGUFWriter
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from autointerp import assets
 from autointerp.audit.circularity import grade
@@ -74,3 +76,18 @@ def test_what_tells_nothing_stays_unknown(tmp_path: Path, damage: bytes) -> None
 def test_a_name_that_the_table_knows_needs_no_file(tmp_path: Path) -> None:
     path = write_gguf(tmp_path / "SmolLM2-360M.gguf", general__name="something else")
     assert lineage(str(path)).family == "smollm"
+
+
+@given(st.integers(4, 2000), st.binary(min_size=1, max_size=8))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_header_tells_what_it_can_and_raises_nothing(tmp_path: Path, at: int, junk: bytes) -> None:
+    """The header of the real file, cut and with some of its bytes replaced."""
+    original = assets.locate(SHIPPED)
+    assert original is not None
+    with original.open("rb") as file:
+        header = file.read(3000)
+    path = tmp_path / "damaged.gguf"
+    path.write_bytes(header[:at] + junk + header[at + len(junk) :])
+    assert all(isinstance(name, str) for name in names(path))
+    path.write_bytes(header[:at])
+    assert set(names(path)) <= set(names(original))
