@@ -51,7 +51,10 @@ def string(file: BinaryIO) -> str:
     (length,) = struct.unpack("<Q", file.read(8))
     if length > LONGEST:
         raise ValueError("no field of a header is that long")
-    return file.read(length).decode("utf-8")
+    read = file.read(length)
+    if len(read) < length:
+        raise ValueError("the file ends within a name")
+    return read.decode("utf-8")
 
 
 def field(file: BinaryIO) -> str | None:
