@@ -1,5 +1,6 @@
 """Tiny subjects, made on the spot: nothing is downloaded and every forward pass takes milliseconds."""
 
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,9 @@ from transformers import (
 from autointerp.config import SubjectConfig
 from autointerp.subjects.load import load
 from autointerp.subjects.text import TextSubject
+
+# Started in the background of a shell, the suite and all that it starts would ignore interrupts, and wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 WORDS = (
     "the cat sat on the mat while seven green parrots counted old coins under a broken lamp and nobody asked why "
