@@ -13,7 +13,7 @@ from autointerp.records import PICKED, SEEDED
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """Features of one dictionary, in the order they were drawn or named. The `dead` met on the way are counted, not hidden."""
+    """Features of one dictionary, in the order they were drawn or named; the `dead` met on the way are counted."""
 
     features: tuple[int, ...]
     dead: tuple[int, ...]

@@ -74,9 +74,9 @@ def superiority_interval(value: float, n: int, m: int) -> tuple[float, float]:
     """95% bounds of the chance that one of n values is above one of m, ties counting half, estimated as `value`.
 
     That is the Mann-Whitney statistic U / (n m), and the mean percentile of the n among the m. The bounds are the roots
-    of (value - t)^2 = z^2 V(t) with V(t) = t (1 - t) (1 + k (1 - t) / (2 - t) + k t / (1 + t)) / (n m), k = (n + m) / 2 - 1
-    (Newcombe 2006, method 5). So they have a width where all of the n are above all of the m, and where n is 1; they
-    never leave [0, 1]. Both samples are taken to be drawn at random. nan where either is empty.
+    of (value - t)^2 = z^2 V(t) with V(t) = t (1 - t) (1 + k (1 - t) / (2 - t) + k t / (1 + t)) / (n m) and
+    k = (n + m) / 2 - 1 (Newcombe 2006, method 5). So they have a width where all of the n are above all of the m, and
+    where n is 1; they never leave [0, 1]. Both samples are taken to be drawn at random. nan where either is empty.
     """
     if not n or not m:
         return NAN, NAN
