@@ -5,7 +5,7 @@ import gzip
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ class Ran:
 
 
 def tree(planted: plant.Planted, features: int, picked: list[int]) -> dict[str, Any]:
-    """Two explainers and two judges, one of them of the first feature of the draw only; little of the corpus is read."""
+    """Explainers and judges, one of each with the first feature of the draw alone; little of the corpus is read."""
     tree = plant.settings(planted)
     tree["collect"]["keep"] = 4
     tree["evidence"] |= {"features": features, "picked": {"rules": picked}, "pool": 16}
@@ -62,13 +62,29 @@ def tree(planted: plant.Planted, features: int, picked: list[int]) -> dict[str, 
     }
     tree["scorers"] = {
         "judge": plant.scripted("judge_knowing", explainers=["knows", "again"], controls=["shuffled", "hard_shuffled"]),
+        "other": plant.scripted("judge_ignoring", explainers=["knows", "again"]),
         "rater": plant.scripted("judge_knowing", explainers=["knows"], scores=["specificity"], features=1),
     }
+    tree["audit"] = {"explainers": ["knows", "again"], "scorers": ["judge", "other"]}
     return tree
 
 
+def rate(run: Path) -> None:
+    """Somebody rates every excerpt that the judge of specificity was shown."""
+    judged = pd.read_parquet(run / "verdicts.parquet").query(
+        "question == 'specificity' and control == 'none' and fires"
+    )
+    (run / "ratings").mkdir()
+    lines = [
+        {"rater": "ann", "item": str(at), "dictionary": "rules", "feature": row["feature"], "explainer": "knows",
+         "control": "none", "excerpt": row["item"], "rating": at % 4, "seconds": 1.0}
+        for at, row in enumerate(judged.to_dict("records"))
+    ]  # fmt: skip
+    (run / "ratings" / "ann.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
 @pytest.fixture(scope="module")
-def go(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int, list[int]], Ran]]:
+def go(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, list[int]], Ran]:
     """A run of the planted subject with nothing in its ledger."""
     planted = plant.plant(tmp_path_factory.mktemp("planted"))
 
@@ -79,9 +95,11 @@ def go(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int, list
             plant.asked.clear()
             config = plant.write_config(folder / "run.toml", tree(planted, features, picked))
             path = autointerp.run(config, out=folder / "runs").path
+            rate(path)
+            autointerp.run(config, out=folder / "runs")
         return Ran(path, Counter(plant.fingerprint(request) for request in plant.asked))
 
-    yield run
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +153,7 @@ def test_rows_of_drawn_features_are_the_same_bytes(name: str, without: Ran, with
     assert len(with_picks.frame(name)) > len(without.frame(name))
 
 
-@pytest.mark.parametrize("name", ["dictionaries", "roles"])
+@pytest.mark.parametrize("name", ["dictionaries", "roles", "circularity"])
 def test_no_number_of_a_dictionary_knows_of_the_picks(name: str, without: Ran, with_picks: Ran) -> None:
     rows = with_picks.lines(name, lambda row: row.get("control") != PICKED)
     assert without.lines(name, lambda row: True) == rows
