@@ -200,11 +200,14 @@ def test_a_percentile_is_the_share_of_the_sample_that_is_beaten(
 
 
 def test_the_mean_percentile_of_the_picks_stands_as_a_row_of_its_own(with_picks: Ran, picks: dict[str, int]) -> None:
-    scores = with_picks.frame("scores").query("metric == 'detection.ap.percentile' and explainer == 'knows'")
+    scores = with_picks.frame("scores").query("explainer == 'knows' and scorer == 'judge'")
+    scores = scores[scores["metric"] == "detection.ap.percentile"]
     own = scores[scores["feature"].isin([picks["one"], picks["two"]])]["value"]
     rows = with_picks.frame("dictionaries")
     assert set(rows.loc[rows["metric"].str.endswith(PERCENTILE), "control"]) == {PICKED}
-    (row,) = rows.query("metric == 'detection.ap.percentile' and explainer == 'knows'").itertuples()
+    (row,) = rows.query(
+        "metric == 'detection.ap.percentile' and explainer == 'knows' and scorer == 'judge'"
+    ).itertuples()
     assert (row.value, row.n, row.unscored) == (pytest.approx(own.mean(), abs=1e-5), 2, 0)
     assert float(row.low) < row.value < float(row.high)
     arm = scores["circularity"].unique()
@@ -227,7 +230,8 @@ def test_the_page_says_which_and_how_many(without: Ran, with_picks: Ran, picks: 
 
 def test_picked_features_alone_have_scores_and_no_mean(alone: Ran, picks: dict[str, int]) -> None:
     assert set(alone.frame("features")["selected_by"]) == {PICKED}
-    scores = alone.frame("scores").query("metric == 'detection.ap' and control == 'none' and explainer == 'knows'")
+    scores = alone.frame("scores").query("metric == 'detection.ap' and control == 'none' and scorer == 'judge'")
+    scores = scores[scores["explainer"] == "knows"]
     assert scores.set_index("feature")["value"].to_dict() == {picks["one"]: 1.0, picks["two"]: 1.0}
     places = alone.frame("scores").query("metric == 'detection.ap.percentile'")
     assert places["value"].isna().all()

@@ -293,15 +293,15 @@ def test_rule_of_three() -> None:
 
 
 def test_superiority_bounds_are_the_roots_of_their_equation() -> None:
-    # n = 1, m = 100, k = 49.5: at t = 1/2 the variance is 1/4 (1 + 49.5 * 2/3 * ...) with (1 - t)/(2 - t) = t/(1 + t)
-    # = 1/3, so 1/4 * 34 / 100 = 0.085: about the 1/12 of one draw among many, and so hardly anything is known.
+    # n = 1, m = 100, k = 49.5: at t = 1/2 both (1 - t) / (2 - t) and t / (1 + t) are 1/3, so the variance is
+    # 1/4 (1 + 49.5 * 2/3) / 100 = 0.085: about the 1/12 of one draw among many, and so hardly anything is known.
     low, high = intervals.superiority_interval(0.5, 1, 100)
     assert low == pytest.approx(1 - high)
     for bound in (low, high):
         k = 49.5
         variance = bound * (1 - bound) * (1 + k * (1 - bound) / (2 - bound) + k * bound / (1 + bound)) / 100
         assert (0.5 - bound) ** 2 == pytest.approx(intervals.Z**2 * variance)
-    assert low < 0.1
+    assert low < 0.2
 
 
 @patient
