@@ -16,8 +16,10 @@ import pytest
 
 import autointerp
 from autointerp.config import RunConfig
+from autointerp.errors import UserError
 from autointerp.measure.scores import PERCENTILE
 from autointerp.plan import plan
+from autointerp.rate.items import material
 from autointerp.records import PICKED, SEEDED
 from autointerp.report.stage import NOTHING_DRAWN
 from tests import planted as plant
@@ -246,6 +248,13 @@ def test_picked_features_alone_have_scores_and_no_mean(alone: Ran, picks: dict[s
     assert NOTHING_DRAWN in page
     assert "No feature was drawn by seed" in page
     assert "no feature drawn by seed · 2 features hand-picked" in page
+
+
+def test_people_are_asked_about_the_sample_alone(without: Ran, with_picks: Ran, alone: Ran) -> None:
+    before, after = (material(run.path).tasks() for run in (without, with_picks))
+    assert list(before) == list(after)
+    with pytest.raises(UserError, match="no feature drawn by seed has an explanation"):
+        material(alone.path)
 
 
 def test_picks_have_their_part_in_the_plan(tmp_path: Path) -> None:
