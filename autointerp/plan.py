@@ -1,16 +1,17 @@
 """What a run would do and ask for, worked out from the config alone. Nothing is loaded that costs time or money."""
 
 from dataclasses import dataclass
+from itertools import product
 from math import ceil
 
 from autointerp import assets, rubric
 from autointerp.audit.circularity import MEANING
 from autointerp.audit.roles import Roles
 from autointerp.config import (
+    PARAPHRASED,
     EvidenceConfig,
     Generator,
     GivenExplainer,
-    Judge,
     LLMExplainer,
     LLMRole,
     LLMScorer,
@@ -22,6 +23,7 @@ from autointerp.errors import UserError
 from autointerp.explain import choose
 from autointerp.llm.budget import price_of, worded
 from autointerp.llm.providers import batching, open_provider
+from autointerp.score import paraphrase
 from autointerp.score.judge import rubric_of
 from autointerp.score.specificity import SILENT_SHARE
 
@@ -76,7 +78,7 @@ def plan(config: RunConfig) -> Plan:
         StagePlan("evidence", f"{n_features} features a dictionary, up to {n_items} excerpts a split"),
     ]
     for name, role in config.explainers.items():
-        n = n_dictionaries_of(config, role.dictionaries) * min(role.features or n_features, n_features)
+        n = sum(min(config.explained(name, dictionary), n_features) for dictionary in config.dictionaries)
         if isinstance(role, LLMExplainer):
             shared = words(rubric.asked(role.rubric, "explain", sees, config.rubrics).text)
             each = shared + per_excerpt * (min(role.examples, n_firing) + min(role.n_silent, n_silent))
@@ -88,12 +90,18 @@ def plan(config: RunConfig) -> Plan:
             notes += missing(name, role)
         else:
             stages.append(StagePlan("explain", f"{name}: {role.kind}, {n:,} features"))
+    if (writes := config.paraphraser) is not None:
+        pairs = product(config.explainers, config.dictionaries)
+        n = sum(min(config.paraphrased(name, dictionary), n_features) for name, dictionary in pairs)
+        each = words(paraphrase.rubric_of(writes, config.rubrics).text) + EXPLANATION_TOKENS
+        stages.append(asked(config, "score", "paraphraser", writes, n, n * each, n * EXPLANATION_TOKENS))
+        notes += missing("paraphraser", writes)
     for name, judge in config.judges.items():
         if not isinstance(judge, LLMRole):
             stages.append(StagePlan("score", f"{name}: {judge.model}"))
             continue
         notes += missing(name, judge)
-        cases = n_cases(config, judge)
+        cases = n_cases(config, name)
         if isinstance(judge, Generator):
             # Controls are explanations of other features, for which texts are written anyway.
             each = words(rubric.load(judge.rubric, config.rubrics, "generate").text) + EXPLANATION_TOKENS
@@ -102,8 +110,9 @@ def plan(config: RunConfig) -> Plan:
             continue
         for question in judge.scores:
             judged = min(judge.items or n_items, n_shown(question, config.evidence))
-            n = (1 + len(judge.controls)) * cases * ceil(judged / judge.items_per_request)
-            items = (1 + len(judge.controls)) * cases * judged
+            put = (1 + len(judge.controls)) * cases
+            put += n_cases(config, name, PARAPHRASED) if question == "detection" else 0
+            n, items = put * ceil(judged / judge.items_per_request), put * judged
             shared = words(rubric_of(judge, question, config, sees).text) + EXPLANATION_TOKENS
             answer = ANSWER_TOKENS + 2 * config.evidence.window * (question == "simulation")
             stages.append(
@@ -151,14 +160,11 @@ def asked(
     return StagePlan(stage, described, requests, sent, answered, cost)
 
 
-def n_cases(config: RunConfig, judge: Judge) -> int:
-    """How many explanations a judge takes in, controls left out."""
-    most, cases = config.evidence.features, 0
-    for name, role in config.explainers.items():
-        if judge.explainers is None or name in judge.explainers:
-            both = set(role.dictionaries or config.dictionaries) & set(judge.dictionaries or config.dictionaries)
-            cases += len(both) * min(judge.features or most, role.features or most, most)
-    return cases
+def n_cases(config: RunConfig, judge: str, control: str = "none") -> int:
+    """How many explanations a judge takes in, or paraphrases of them; other controls are left out."""
+    pairs = product(config.explainers, config.dictionaries)
+    most = config.evidence.features
+    return sum(min(config.judged(explainer, judge, name, control), most) for explainer, name in pairs)
 
 
 def n_shown(question: str, evidence: EvidenceConfig) -> int:
@@ -166,10 +172,6 @@ def n_shown(question: str, evidence: EvidenceConfig) -> int:
     firing = evidence.bins * evidence.per_bin
     silent = {"fuzzing": 0, "specificity": ceil(firing / SILENT_SHARE)}
     return firing + silent.get(question, evidence.negatives)
-
-
-def n_dictionaries_of(config: RunConfig, named: tuple[str, ...] | None) -> int:
-    return len(config.dictionaries if named is None else named)
 
 
 def words(text: str) -> int:

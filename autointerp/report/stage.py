@@ -110,7 +110,8 @@ def gather(job: Job) -> Report:
         figures[name], conventions[name] = load_figures(job, name)
     # Controls stand after the dictionaries that learned something.
     order = sorted(cfg.dictionaries, key=lambda name: (cfg.dictionaries[name].control is not None, figures[name].width))
-    roles = Roles(cfg, explanations, records["score"].facts["resolved"])
+    paraphrases = explain.read(job.directory / "paraphrases.parquet") if cfg.paraphraser else []
+    roles = Roles(cfg, explanations, records["score"].facts["resolved"], paraphrases)
     features = feature_table(cfg, order, evidence, explanations, scores, roles)
     counts, masked = records["collect"].facts["counts"], records["collect"].facts["masked"]
     arms = []
@@ -189,7 +190,10 @@ def feature_table(
             feature = int(known["feature"])
             explainers = [e for e in cfg.explainers if written.get((name, feature, e))] or [""]
             for explainer in explainers:
-                scorer = next((s for s in cfg.scorers if (name, explainer, s) in judged), "") if explainer else ""
+                of_it = [s for s in cfg.scorers if (name, explainer, s) in judged]
+                # One that is crossed for the audit alone has judged the first features, not all.
+                first = [s for s in of_it if cfg.taken_in(explainer, s, name)] + of_it if explainer else [""]
+                scorer = next(iter(first), "")
                 row = {
                     "dictionary": name,
                     "feature": feature,

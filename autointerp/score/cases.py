@@ -7,7 +7,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
-from autointerp.config import CaseControl, Judge
+from autointerp.config import ALL, PARAPHRASED, CaseControl, RunConfig
 from autointerp.evidence.reader import DictionaryEvidence
 from autointerp.job import Job
 from autointerp.measure.statistics import derangement
@@ -91,20 +91,16 @@ def nearest_of(job: Job, dictionary: str, features: Sequence[int]) -> list[int]:
     return nearest
 
 
-def taken(role: Judge, cases: Sequence[Case], evidence: Mapping[str, DictionaryEvidence]) -> list[Case]:
-    """The cases that a role takes in: its dictionaries and explainers, its controls, its first features of the draw."""
-    first = {name: set(side.alive[: role.features]) for name, side in evidence.items()}
+def taken(
+    config: RunConfig, judge: str, cases: Sequence[Case], evidence: Mapping[str, DictionaryEvidence]
+) -> list[Case]:
+    """The cases that a scorer or generator takes in: the pairs that it judges, its controls, the first features."""
+    place = {name: {feature: at for at, feature in enumerate(side.alive)} for name, side in evidence.items()}
+    controls = {"none", PARAPHRASED, *config.judges[judge].controls}
     return [
         case
         for case in cases
-        if pairs(role, case.dictionary, case.explainer)
-        and (case.control == "none" or case.control in role.controls)
-        and case.feature in first[case.dictionary]
+        if case.control in controls
+        and place[case.dictionary].get(case.feature, ALL)
+        < config.judged(case.explainer, judge, case.dictionary, case.control)
     ]
-
-
-def pairs(role: Judge, dictionary: str, explainer: str) -> bool:
-    """Whether a role takes in explanations by `explainer` of features of `dictionary`."""
-    return (role.dictionaries is None or dictionary in role.dictionaries) and (
-        role.explainers is None or explainer in role.explainers
-    )

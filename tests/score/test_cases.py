@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autointerp.config import LLMScorer
+from autointerp.config import RunConfig, build
 from autointerp.evidence.reader import DictionaryEvidence
 from autointerp.job import Job
 from autointerp.records import Explanation
@@ -125,8 +125,20 @@ CASES = [
 ]
 
 
-def role(**given: Any) -> LLMScorer:
-    return LLMScorer(kind="llm", provider="scripted", model="m", **given)
+MODEL = {"kind": "llm", "provider": "scripted", "model": "m"}
+
+
+def settings(judge: dict[str, Any], audit: dict[str, Any] | None = None, **explainers: dict[str, Any]) -> RunConfig:
+    """A run with two explainers, a judge, and another that the audit may cross with them, too."""
+    tree = {
+        "name": "it",
+        "subject": {"model": "m"},
+        "corpus": {"path": "c"},
+        "dictionaries": {"d": {"path": "x"}, "e": {"path": "x"}},
+        "explainers": {name: MODEL | explainers.get(name, {}) for name in ("ann", "bob")},
+        "scorers": {"judge": MODEL | judge, "other": MODEL},
+    }
+    return build(tree | ({"audit": audit} if audit is not None else {}), "it")
 
 
 @pytest.mark.parametrize(
@@ -151,4 +163,41 @@ def role(**given: Any) -> LLMScorer:
     ],
 )
 def test_a_role_takes_in_what_it_asked_for(given: dict[str, Any], wanted: Any) -> None:
-    assert taken(role(**given), CASES, EVIDENCE) == [case for case in CASES if wanted(case)]
+    assert taken(settings(given), "judge", CASES, EVIDENCE) == [case for case in CASES if wanted(case)]
+
+
+CROSSED = {"explainers": ["ann", "bob"], "scorers": ["judge", "other"]}
+
+
+def test_the_audit_asks_what_roles_leave_out_of_the_first_features_alone() -> None:
+    """A judge of one explainer in one dictionary is asked about the other pairs, too, of two features each."""
+    judge = {"explainers": ["ann"], "dictionaries": ["d"], "controls": ["generic"]}
+    found = taken(settings(judge, CROSSED | {"features": 2}), "judge", CASES, EVIDENCE)
+    covered = {("d", feature, "ann") for feature in (4, 1, 3)}
+    crossed = {("d", 4, "bob"), ("d", 1, "bob"), ("e", 2, "ann"), ("e", 0, "ann"), ("e", 2, "bob"), ("e", 0, "bob")}
+    assert {(case.dictionary, case.feature, case.explainer) for case in found} == covered | crossed
+    assert {case.control for case in found} == {"none", "generic"} and len(found) == 2 * 9
+    assert taken(settings(judge, CROSSED | {"features": 0}), "judge", CASES, EVIDENCE) == [
+        case
+        for case in CASES
+        if (case.dictionary, case.explainer) == ("d", "ann") and case.control in ("none", "generic")
+    ]
+
+
+def test_an_explainer_that_is_crossed_explains_as_many_features_and_no_other_judge_reads_them() -> None:
+    config = settings({}, CROSSED | {"features": 2}, ann={"features": 1, "dictionaries": ["d"]}, bob={"features": 3})
+    assert [config.explained("ann", name) for name in ("d", "e")] == [2, 2]
+    assert [config.explained("bob", name) for name in ("d", "e")] == [3, 3]
+    assert [config.judged("ann", "judge", name) for name in ("d", "e")] == [2, 2]
+    assert [config.taken_in("ann", "judge", name) for name in ("d", "e")] == [1, 0]
+    third = config.model_copy(update={"scorers": config.scorers | {"third": config.scorers["other"]}})
+    assert [third.judged("ann", "third", name) for name in ("d", "e")] == [1, 0]
+
+
+def test_paraphrases_are_for_the_audit_and_for_detection_alone() -> None:
+    own = [Case(d, feature, e, "paraphrased", "x") for d, e in GROUPS for feature in EVIDENCE[d].alive]
+    audit = CROSSED | {"features": 2, "paraphraser": {"provider": "scripted", "model": "p"}}
+    found = taken(settings({"controls": ()}, audit), "judge", own, EVIDENCE)
+    assert {(case.dictionary, case.feature) for case in found} == {("d", 4), ("d", 1), ("e", 2), ("e", 0)}
+    assert taken(settings({"scores": ["fuzzing"]}, audit), "judge", own, EVIDENCE) == []
+    assert taken(settings({}, CROSSED), "judge", own, EVIDENCE) == []
