@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from autointerp import assets, config, pictures
-from autointerp.audit import anchored, crossed
+from autointerp.audit import anchored, crossed, invariance
 from autointerp.audit.roles import Roles
 from autointerp.collect.sketch import histogram_edges
 from autointerp.collect.stage import load_figures
@@ -122,6 +122,7 @@ def gather(job: Job) -> Report:
             arms.append(Arm(explainer, scorer, grade, n_features))
     dictionaries = measure.summarise(scores, figures, entropies, order, cfg.seed, cfg.score.resamples)
     dictionaries = pd.concat([dictionaries, anchored_rows(job, figures)], ignore_index=True)
+    effects, confusion = audited(job, scores, roles)
     concepts = pd.read_parquet(job.directory / "concepts.parquet")
     shown = passages(order, evidence, cfg.evidence.bins, concepts)
     usage = [u for stage in ("explain", "score") for u in records[stage].facts.get("usage", [])]
@@ -161,7 +162,8 @@ def gather(job: Job) -> Report:
         evidence=shown,
         config=config.dump(cfg),
         pictures=thumbnails(job, shown),
-        circularity=audited(job, scores, roles),
+        circularity=effects,
+        confusion=confusion,
     )
 
 
@@ -248,19 +250,21 @@ def anchored_rows(job: Job, figures: dict[str, measure.Figures]) -> pd.DataFrame
     return pd.DataFrame(rows, columns=measure.COLUMNS) if rows else None
 
 
-def audited(job: Job, scores: pd.DataFrame, roles: Roles) -> pd.DataFrame:
-    """circularity.csv; without rows where no audit was asked for."""
+def audited(job: Job, scores: pd.DataFrame, roles: Roles) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """circularity.csv and the confusions of judges and people; without rows where no audit was asked for."""
     asked = job.config.audit
     if asked is None:
-        return pd.DataFrame(columns=CIRCULARITY)
-    verdicts = pd.read_parquet(job.directory / "verdicts.parquet")
-    effects = crossed.audit(
-        crossed.design(scores, roles, asked.explainers, asked.scorers),
-        crossed.errors(verdicts, asked.scorers),
-        job.config.seed,
-        job.config.score.resamples,
+        return pd.DataFrame(columns=CIRCULARITY), pd.DataFrame(columns=invariance.CONFUSION)
+    verdicts, rated = pd.read_parquet(job.directory / "verdicts.parquet"), ratings.read(job.directory.path)
+    made = crossed.design(scores, roles, asked.explainers, asked.scorers)
+    wrong, good = crossed.errors(verdicts, asked.scorers), invariance.opportunity(verdicts, rated, made)
+    seed, resamples = job.config.seed, job.config.score.resamples
+    effects = crossed.audit(made, wrong, good, seed, resamples)
+    effects += invariance.agreements(verdicts, rated, asked.scorers, seed, resamples)
+    effects += anchored.more_to_rate(verdicts, rated)
+    return pd.DataFrame(crossed.rows(effects), columns=CIRCULARITY), invariance.confusions(
+        verdicts, rated, asked.scorers
     )
-    return pd.DataFrame(crossed.rows(effects), columns=CIRCULARITY)
 
 
 def thumbnails(job: Job, evidence: dict[tuple[str, int], FeatureEvidence]) -> dict[int, bytes]:
