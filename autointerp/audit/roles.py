@@ -6,6 +6,7 @@ from itertools import product
 
 from autointerp.audit.circularity import grade, worse
 from autointerp.config import (
+    PARAPHRASED,
     Generator,
     GivenExplainer,
     Grade,
@@ -37,7 +38,11 @@ class Roles:
     """Lineages as requested and, once known, as resolved. Before anything has run, a plan is graded as requested."""
 
     def __init__(
-        self, config: RunConfig, explanations: Sequence[Explanation] = (), resolved: dict[str, list[str]] | None = None
+        self,
+        config: RunConfig,
+        explanations: Sequence[Explanation] = (),
+        resolved: dict[str, list[str]] | None = None,
+        paraphrases: Sequence[Explanation] = (),
     ) -> None:
         self.config = config
         self.subject = lineage(config.subject.model)
@@ -58,12 +63,19 @@ class Roles:
         for name, judge in config.judges.items():
             provider, requested, _ = asked_for(judge)
             self.scorers[name] = [(provider, requested, model) for model in (resolved or {}).get(name) or [""]]
+        self.paraphraser = models(one.author for one in paraphrases)
+        if config.paraphraser is not None and not self.paraphraser:
+            self.paraphraser = [(config.paraphraser.provider, config.paraphraser.model, "")]
 
-    def arm(self, explainer: str, scorer: str) -> Grade:
-        """The grade of what `scorer` says of explanations by `explainer`: the worst where a role had several models."""
+    def arm(self, explainer: str, scorer: str, control: str = "none") -> Grade:
+        """The grade of what `scorer` says of explanations by `explainer`: the worst where a role had several models.
+
+        Of paraphrases, who wrote these is in the number, too.
+        """
         parts = {
             "explainer": self.explainers.get(explainer),
             "chooser": self.choosers.get(explainer),
+            "paraphraser": self.paraphraser if control == PARAPHRASED else None,
             "generator" if scorer in self.config.generators else "scorer": self.scorers.get(scorer),
         }
         filled = [[(role, lineage(model[1], model[2])) for model in found] for role, found in parts.items() if found]
@@ -73,14 +85,14 @@ class Roles:
         return worst
 
     def grade(self, score: Score) -> Grade:
-        return self.arm(score.explainer, score.scorer)
+        return self.arm(score.explainer, score.scorer, score.control)
 
-    def arms(self) -> Iterable[tuple[str, str, Grade]]:
-        """Every (explainer, scorer) pair of the run with its grade."""
+    def arms(self, control: str = "none") -> Iterable[tuple[str, str, Grade]]:
+        """Every (explainer, scorer) pair of the run with its grade, those that the audit crosses among them."""
         for explainer in self.config.explainers:
-            for scorer, judge in self.config.judges.items():
-                if judge.explainers is None or explainer in judge.explainers:
-                    yield explainer, scorer, self.arm(explainer, scorer)
+            for scorer in self.config.judges:
+                if any(self.config.judged(explainer, scorer, name, control) for name in self.config.dictionaries):
+                    yield explainer, scorer, self.arm(explainer, scorer, control)
 
     def rows(self) -> list[RoleRow]:
         subject = self.config.subject.model
@@ -100,6 +112,9 @@ class Roles:
             for provider, requested, resolved in self.scorers[name]:
                 model = lineage(requested, resolved)
                 rows.append(RoleRow(f"{kind} {name}", requested, resolved or model.model, provider, model))
+        for provider, requested, resolved in self.paraphraser:
+            model = lineage(requested, resolved)
+            rows.append(RoleRow("paraphraser", requested, resolved or model.model, provider, model))
         return rows
 
 
