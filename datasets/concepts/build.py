@@ -93,7 +93,12 @@ NO_COUNTRIES = {"Chad", "Georgia", "Guinea", "Jersey", "Jordan", "Turkey", "Mont
 TEMPLATES = {
     "elements": ["The element {}", "A compound of {}", "They measured traces of {}", "Chemists isolated {}"],
     "cities": ["The city of {}", "Last year she moved to {}", "The train arrived in {}", "He was born in {}"],
-    "animals": ["The animal was the {}", "In the distance we saw the {}", "A story about the {}", "It behaved like the {}"],
+    "animals": [
+        "The animal was the {}",
+        "In the distance we saw the {}",
+        "A story about the {}",
+        "It behaved like the {}",
+    ],
     "foods": ["For lunch they had {}", "The recipe needs some {}", "It tasted like {}", "The shop sells {}"],
     "countries": ["The country of {}", "The government of {}", "They travelled across {}", "He was born in {}"],
 }
