@@ -147,12 +147,14 @@ def test_precisions_by_hand() -> None:
     # Feature 0 has a mean of 2 on word 0 where it decides (3 and 1), so 1 is loud: 2 contexts, and of the background
     # the excerpts with 1 and 5, one of which holds the word: 3 of 4. Feature 1 on word 1: mean 2, loud from 1 on; its
     # own 2, those 2 of word 2, and the last two excerpts, one of which holds word 1: 3 of 6.
-    background = sparse(np.array([[1, 0.9, 5, 0], [0, 0.5, 1, 9]]).T @ np.eye(2, 5))
+    # Feature 4 is 0 and 3 on word 2, so loud from 0.75 on: one context, and one excerpt without the word.
+    background = np.zeros((4, 5))
+    background[:, [0, 1, 4]] = np.array([[1, 0.9, 5, 0], [0, 0.5, 1, 9], [0, 0.8, 0, 0.7]]).T
     holds = csc_array(np.array([[0, 1, 0], [1, 0, 0], [1, 1, 0], [0, 0, 0.0]]))
-    features = np.array([[0, 3], [1, -1], [-1, 0]])
+    features = np.array([[0, 3], [1, -1], [4, 0]])
     np.testing.assert_allclose(
-        completeness.precisions(BY_HAND, sparse(LOUDNESS), background, holds, features),
-        [[3 / 4, nan], [3 / 6, nan], [nan, nan]],
+        completeness.precisions(BY_HAND, sparse(LOUDNESS), sparse(background), holds, features),
+        [[3 / 4, nan], [3 / 6, nan], [1 / 2, nan]],
     )
 
 

@@ -155,6 +155,16 @@ def test_a_falling_curve_has_no_half() -> None:
     assert law.slope.high < 0 and isnan(law.x50.value) and "does not rise" in law.x50.reason
 
 
+def test_a_flat_curve_crosses_one_half_nowhere_in_particular() -> None:
+    # What is found has nothing to do with frequency; the slope is told well enough, and not told from 0.
+    _, frequency, alive = drawn(seed=0)
+    found = (np.random.default_rng(1).random((200, 4)) < 0.6).astype(float)
+    law = scaling.frequency_law(found, frequency, alive, seed=0, resamples=400)
+    assert law.slope.low < 0 < law.slope.high and not law.slope.reason
+    assert isnan(law.x50.low) and isnan(law.x50.high) and "does not rise" in law.x50.reason
+    assert 0.025 < law.undefined < 0.975
+
+
 def test_more_alive_features_move_the_half_and_nothing_else() -> None:
     found, frequency, alive = drawn(seed=1)
     law = scaling.frequency_law(found, frequency, alive, seed=0, resamples=200)
