@@ -30,7 +30,7 @@ PSEUDO_PER_CATEGORY = 60
 SEED = 0
 ANIMAL, FOOD = 5, 13  # WordNet's numbers of noun.animal and noun.food
 
-# Not lead, mercury and tin, which are other things first.
+# No words that are other things as often: not lead, mercury and tin, nor python, orange and Florence below.
 ELEMENTS = """
 hydrogen helium lithium beryllium boron carbon nitrogen oxygen fluorine neon sodium magnesium aluminum silicon
 phosphorus sulfur chlorine argon potassium calcium scandium titanium vanadium chromium manganese iron cobalt nickel
@@ -45,46 +45,47 @@ darmstadtium roentgenium copernicium nihonium flerovium moscovium livermorium te
 
 CITIES = """
 London Paris Berlin Rome Madrid Vienna Prague Warsaw Budapest Athens Lisbon Dublin Brussels Amsterdam Copenhagen Oslo
-Stockholm Helsinki Moscow Kiev Minsk Riga Vilnius Tallinn Bucharest Sofia Belgrade Zagreb Ljubljana Bratislava Sarajevo
-Skopje Tirana Istanbul Ankara Cairo Tunis Algiers Rabat Tripoli Khartoum Nairobi Kampala Kigali Lusaka Harare Pretoria
-Johannesburg Lagos Abuja Accra Dakar Bamako Niamey Luanda Kinshasa Mogadishu Tehran Baghdad Damascus Beirut Jerusalem
-Amman Riyadh Muscat Doha Dubai Kabul Islamabad Karachi Lahore Delhi Mumbai Calcutta Chennai Bangalore Hyderabad Dhaka
-Kathmandu Colombo Yangon Bangkok Hanoi Saigon Manila Jakarta Bandung Beijing Shanghai Nanjing Chengdu Wuhan Tianjin
-Shenzhen Taipei Seoul Busan Pyongyang Tokyo Osaka Kyoto Nagoya Yokohama Sapporo Hiroshima Nagasaki Sydney Melbourne
-Brisbane Perth Adelaide Canberra Auckland Wellington Toronto Montreal Ottawa Vancouver Calgary Edmonton Winnipeg Chicago
-Boston Seattle Houston Dallas Denver Atlanta Miami Detroit Philadelphia Baltimore Cleveland Pittsburgh Cincinnati
-Milwaukee Minneapolis Honolulu Havana Caracas Lima Quito Santiago Montevideo Manchester Liverpool Birmingham Leeds
-Sheffield Glasgow Edinburgh Munich Hamburg Cologne Frankfurt Stuttgart Dresden Leipzig Marseille Bordeaux Toulouse
-Strasbourg Milan Naples Turin Venice Florence Genoa Barcelona Seville Zaragoza Rotterdam Antwerp Geneva Zurich Basel
+Stockholm Helsinki Moscow Kiev Minsk Riga Vilnius Tallinn Bucharest Sofia Belgrade Zagreb Ljubljana Bratislava
+Sarajevo Skopje Tirana Istanbul Ankara Cairo Tunis Algiers Rabat Tripoli Khartoum Nairobi Kampala Kigali Lusaka Harare
+Pretoria Johannesburg Lagos Abuja Accra Dakar Bamako Niamey Luanda Kinshasa Mogadishu Tehran Baghdad Damascus Beirut
+Jerusalem Amman Riyadh Muscat Doha Dubai Kabul Islamabad Karachi Lahore Delhi Mumbai Calcutta Chennai Bangalore
+Hyderabad Dhaka Kathmandu Colombo Yangon Bangkok Hanoi Saigon Manila Jakarta Bandung Beijing Shanghai Nanjing Chengdu
+Wuhan Tianjin Shenzhen Taipei Seoul Busan Pyongyang Tokyo Osaka Kyoto Nagoya Yokohama Sapporo Hiroshima Nagasaki
+Sydney Melbourne Brisbane Perth Adelaide Canberra Auckland Wellington Toronto Montreal Ottawa Vancouver Calgary
+Edmonton Winnipeg Chicago Boston Seattle Houston Dallas Denver Atlanta Miami Detroit Philadelphia Baltimore Cleveland
+Pittsburgh Cincinnati Milwaukee Minneapolis Honolulu Havana Caracas Lima Quito Santiago Montevideo Manchester
+Liverpool Birmingham Leeds Sheffield Glasgow Edinburgh Munich Hamburg Cologne Frankfurt Stuttgart Dresden Leipzig
+Marseille Bordeaux Toulouse Strasbourg Milan Naples Turin Venice Genoa Barcelona Seville Zaragoza Rotterdam Antwerp
+Geneva Zurich Basel
 """
 
 ANIMALS = """
-dog cat horse cow pig sheep goat chicken duck goose turkey rabbit mouse rat squirrel deer elk moose wolf fox bear lion
-tiger leopard jaguar cheetah panther puma lynx elephant giraffe zebra hippopotamus rhinoceros buffalo bison antelope
-gazelle camel llama alpaca donkey mule pony monkey ape gorilla chimpanzee orangutan gibbon baboon lemur kangaroo wallaby
-koala wombat opossum platypus hedgehog mole shrew bat beaver otter badger weasel ferret mink skunk raccoon hyena jackal
-coyote mongoose meerkat seal walrus whale dolphin porpoise manatee eagle hawk falcon owl vulture crow raven magpie
-sparrow robin finch canary pigeon dove gull pelican stork heron flamingo swan penguin ostrich emu parrot cockatoo
-woodpecker hummingbird swallow nightingale peacock pheasant partridge quail rooster snake cobra viper python
-rattlesnake lizard gecko iguana chameleon crocodile alligator tortoise frog toad newt salamander shark stingray eel
-salmon trout tuna herring cod halibut mackerel carp pike goldfish piranha barracuda crab lobster shrimp squid octopus
-oyster mussel clam snail slug worm spider scorpion ant bee wasp hornet butterfly moth mosquito beetle ladybug
-grasshopper cricket locust dragonfly cockroach termite flea tick louse centipede jellyfish starfish hamster gerbil
-porcupine armadillo anteater aardvark ocelot tapir caribou reindeer yak gnu ibex wolverine
+dog cat horse cow pig sheep goat chicken goose turkey rabbit mouse rat squirrel deer elk moose wolf fox lion tiger
+leopard jaguar cheetah panther puma lynx elephant giraffe zebra hippopotamus rhinoceros buffalo bison antelope gazelle
+camel llama alpaca donkey mule pony monkey ape gorilla chimpanzee orangutan gibbon baboon lemur kangaroo wallaby koala
+wombat opossum platypus hedgehog shrew beaver otter badger weasel ferret mink skunk raccoon hyena jackal coyote
+mongoose meerkat walrus whale dolphin porpoise manatee eagle hawk falcon owl vulture crow raven magpie sparrow robin
+finch canary pigeon dove gull pelican stork heron flamingo swan penguin ostrich emu parrot cockatoo woodpecker
+hummingbird nightingale peacock pheasant partridge quail rooster snake cobra viper rattlesnake lizard gecko iguana
+chameleon crocodile alligator tortoise frog toad newt salamander shark stingray eel salmon trout tuna herring cod
+halibut mackerel goldfish piranha barracuda crab lobster shrimp squid octopus oyster mussel clam snail slug worm
+spider scorpion ant bee wasp hornet butterfly moth mosquito beetle ladybug grasshopper cricket locust dragonfly
+cockroach termite flea louse centipede jellyfish starfish hamster gerbil porcupine armadillo anteater aardvark ocelot
+tapir caribou reindeer yak gnu ibex wolverine
 """
 
 FOODS = """
 bread butter cheese milk cream yogurt egg rice pasta noodle spaghetti macaroni pizza sandwich hamburger sausage bacon
 ham beef pork veal lamb mutton steak soup stew salad sauce ketchup mustard mayonnaise vinegar salt pepper sugar honey
-syrup jam jelly marmalade chocolate candy caramel cake pie cookie biscuit pastry doughnut muffin pancake waffle toast
+syrup jelly marmalade chocolate candy caramel cake pie cookie biscuit pastry doughnut muffin pancake waffle toast
 bagel croissant pudding custard dessert sherbet potato tomato onion garlic carrot celery lettuce spinach cabbage
-broccoli cauliflower cucumber zucchini pumpkin squash eggplant radish turnip beet asparagus artichoke mushroom pea bean
-lentil chickpea corn oatmeal porridge granola flour dough apple pear peach plum apricot cherry grape raisin orange lemon
-lime grapefruit tangerine banana pineapple mango papaya kiwi melon watermelon strawberry raspberry blueberry blackberry
+broccoli cauliflower cucumber zucchini pumpkin eggplant radish turnip beet asparagus artichoke mushroom pea bean
+lentil chickpea corn oatmeal porridge granola flour dough apple pear peach plum apricot cherry grape raisin lemon
+grapefruit tangerine banana pineapple mango papaya kiwi melon watermelon strawberry raspberry blueberry blackberry
 cranberry coconut avocado fig pomegranate almond walnut peanut cashew hazelnut pecan pistachio cinnamon ginger nutmeg
-vanilla parsley basil oregano thyme rosemary sage dill mint coffee tea juice lemonade beer wine cider whiskey vodka
-brandy champagne sherry gin rum tofu sushi taco burrito tortilla lasagna omelet caviar popcorn pretzel broth gravy
-margarine molasses tapioca vermicelli meringue fudge gingerbread marzipan nougat sauerkraut chutney salsa guacamole
+vanilla parsley basil oregano thyme rosemary sage dill coffee tea juice lemonade beer wine cider whiskey vodka brandy
+champagne sherry gin rum tofu sushi taco burrito tortilla lasagna omelet caviar popcorn pretzel broth gravy margarine
+molasses tapioca vermicelli meringue gingerbread marzipan nougat sauerkraut chutney salsa guacamole
 """
 
 # Names that are a person's, a state's or a thing's as often as a country's or an island's.
