@@ -78,16 +78,16 @@ def _unit(rows: Tensor) -> Tensor:
 def _largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """(value, column) [n, k] of the k largest of values [n, m] in each row, equal ones by column."""
     if k == 1:
-        top = values.max(dim=1, keepdim=True)  # the first of equal ones
-        return top.values, top.indices
+        first = values.max(dim=1, keepdim=True)  # of equal ones
+        return first.values, first.indices
     top = values.topk(min(k + 1, values.shape[1]), dim=1)
     column, by_column = top.indices.sort(dim=1)
     value, order = top.values.gather(1, by_column).sort(dim=1, descending=True, stable=True)
     value, column = value[:, :k].contiguous(), column.gather(1, order)[:, :k].contiguous()
     # Where the first that is left out equals the last that is kept, topk chose between them as it liked.
-    torn = (top.values[:, k - 1] == top.values[:, -1]).nonzero()[:, 0] if values.shape[1] > k else []
-    for row in torn:
-        column[row] = values[row].argsort(descending=True, stable=True)[:k]
+    if values.shape[1] > k:
+        for row in (top.values[:, k - 1] == top.values[:, k]).nonzero()[:, 0].tolist():
+            column[row] = values[row].argsort(descending=True, stable=True)[:k]
     return value, column
 
 

@@ -1,9 +1,10 @@
 """What becomes of features as dictionaries grow: which split into several, and which are new.
 
 A feature j of a larger dictionary is a *child* of i, its *parent* in the smaller, where i is the feature of the smaller
-with the largest cosine, and that cosine is above a threshold tau from a null (`neighbours.threshold`). A feature without
-a parent is *novel* by direction; whether it also reconstructs what the smaller one misses is not asked here. Templeton et al. 2024 show one feature that
-becomes 2 and then 11; the count here is that of all, with random directions in the place of the larger as a control.
+with the largest cosine, and that cosine is above a threshold tau from a null (`neighbours.threshold`). A feature
+without a parent is *novel* by direction; whether it also reconstructs what the smaller one misses is not asked here.
+Templeton et al. 2024 show one feature that becomes 2 and then 11; the count here is that of all, with random directions
+in the place of the larger as a control.
 
 Over a chain of sizes a step leads from each dictionary to the next larger one. The unit of the bounds is the feature.
 They speak of dictionaries drawn like these two, as if features were drawn one by one: what a whole training run shares
@@ -12,6 +13,7 @@ is in no interval.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from torch import Tensor
@@ -124,6 +126,6 @@ def ancestors(chain: Sequence[Step]) -> Ints:
 
 def _check(chain: Sequence[Step]) -> None:
     assert chain, "a chain has a step"
-    assert all(after.smaller == before.nearest.size for before, after in zip(chain, chain[1:], strict=False)), (
+    assert all(after.smaller == before.nearest.size for before, after in pairwise(chain)), (
         "each step begins with the dictionary that the one before ended with"
     )
