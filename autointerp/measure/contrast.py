@@ -55,7 +55,7 @@ def contrast(a: Floats, b: Floats, seed: int, resamples: int = 2000) -> Contrast
     if min(a.size, b.size) < 2:
         return Contrast(difference, NAN, NAN, biserial, NAN, NAN, detectable, a.size, b.size, *missing)
     drawn = np.concatenate([*_resamples(a, b, seed, resamples)], axis=1)
-    (low, high), (rank_low, rank_high) = np.percentile(drawn, percentiles(min(a.size, b.size)), axis=1).T
+    low, high, rank_low, rank_high = np.percentile(drawn, percentiles(min(a.size, b.size)), axis=1).T.ravel().tolist()
     return Contrast(difference, low, high, biserial, rank_low, rank_high, detectable, a.size, b.size, *missing)
 
 

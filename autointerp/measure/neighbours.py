@@ -100,16 +100,20 @@ def random_directions(n: int, d: int, seed: int) -> Tensor:
 
 
 def directions_like(vectors: Tensor, n: int, seed: int) -> Tensor:
-    """Unit vectors [n, d], normal before they are normalised, with the second moments of the rows of vectors [m, d].
+    """Unit vectors [n, d] that crowd where the rows of vectors [m, d] do.
 
-    Feature vectors crowd into some directions, in which any two of them have larger cosines than random ones. A
-    cosine above what these reach is due to a pair, not to the crowding. Fewer than d rows span fewer dimensions, and
-    so do these.
+    Before they are normalised they are normal with the second moments of the rows. Feature vectors crowd into some
+    directions, in which any two of them have larger cosines than random ones; a cosine above what these reach is due to
+    the pair, not to the crowding. Fewer than d rows span fewer dimensions, and so do these.
     """
-    rows = _unit(vectors).double()
-    variance, axes = torch.linalg.eigh(rows.T @ rows / len(rows))
-    normal = torch.randn(n, rows.shape[1], generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return _unit(normal.to(rows.device) * variance.clamp_min(0).sqrt() @ axes.T)
+    d = vectors.shape[1]
+    moments = torch.zeros(d, d, dtype=torch.float64, device=vectors.device)
+    for start in range(0, len(vectors), TILE_ROWS):
+        rows = _unit(vectors[start : start + TILE_ROWS]).double()
+        moments += rows.T @ rows
+    variance, axes = torch.linalg.eigh(moments)
+    normal = torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return _unit(normal.to(vectors.device) * variance.clamp_min(0).sqrt() @ axes.T)
 
 
 def threshold(directions: Tensor, among: Tensor, rate: float) -> float:

@@ -3,7 +3,7 @@
 Templeton et al. 2024 call features new because 82% of them correlate with no neuron by more than 0.3. But the largest
 of many correlations is well above 0 without any relation. So the same is done with the feature's activations shifted
 against the neurons', by a document and more around the circle of all positions: that leaves how often and in what
-bursts the feature fires, and takes away what it fires on.
+bursts the feature fires, and takes away what it fires on (and where in a context, unless shifts are whole contexts).
 
 The activations of the wanted features are sparse and held whole, T positions by n features; those of the N neurons
 come past once, in chunks of any size. Memory is that of (shifts + 1) n N sums in float64, and of one chunk.
@@ -86,7 +86,7 @@ def likeness(features: Activations, chunks: Iterable[npt.NDArray[np.floating]], 
             product += by_position[(at - move) % positions].T @ x
         seen += len(x)
     assert seen == positions, f"features are read on {positions} positions, neurons on {seen}"
-    own_total, own_squares = (np.ones(positions) @ values for values in (by_position, by_position.power(2)))
+    own_total, own_squares = (np.asarray(np.ones(positions) @ values) for values in (by_position, by_position.power(2)))
     scale = np.sqrt(
         _variance(own_total, own_squares, positions)[:, None] * _variance(total, squares, positions)
     )  # [n, N], nan where a side is constant

@@ -81,8 +81,8 @@ class Summary:
 def step(smaller: Tensor, larger: Tensor, threshold: float) -> Step:
     """The step between the feature vectors of two dictionaries, smaller [m, d] and larger [n, d] of alive features.
 
-    With `random_directions` as many as n in the place of the larger it is the control: about the share 1 - rate of
-    those is novel, where tau was taken at that rate from directions of the same kind.
+    With n random directions in the place of the larger it is the control. About 1 - rate of them are novel where tau
+    was taken at that rate from directions of the same kind; give them another seed than tau had.
     """
     found = nearest(larger, smaller)
     return Step(found.index[:, 0], found.cosine[:, 0], threshold, len(smaller))
