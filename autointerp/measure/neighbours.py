@@ -16,7 +16,7 @@ from torch import Tensor
 
 from autointerp.measure.arrays import Floats, Ints
 
-TILE_ROWS, TILE_COLUMNS = 4096, 16_384  # cosines that exist at once: 256 MiB
+TILE_ROWS, TILE_COLUMNS = 2048, 8192  # cosines that exist at once: 64 MiB
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,14 @@
 """Time and peak memory of what compares dictionary sizes: `python -m tests.bench.splitting [--width 16384] [--d 512]`.
 
-Three planted dictionaries of equal width, so that a chain has two steps; each step in a process of its own would
-measure the same, so the peak is that of the whole run, with the weights beside it.
+Three planted dictionaries of equal width, so that a chain has two steps. The features of the second and third descend
+from random ones before: some split, some are lost. The peak is that of the process so far, weights included.
 """
 
 import argparse
 import resource
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -18,19 +18,20 @@ from autointerp.measure.absorption import absorption, counterparts
 from autointerp.measure.generalisation import Activations
 from autointerp.measure.neighbours import directions_like, nearest, nearest_others, random_directions, threshold
 from autointerp.measure.neurons import likeness, shifts
-from autointerp.measure.overlap import agreement, restricted_cosine
+from autointerp.measure.overlap import restricted_cosine
 from autointerp.measure.plane import plane
-from autointerp.measure.splitting import Step, ancestors, step, summary
+from autointerp.measure.splitting import ancestors, step, summary
 
 SEED, CANDIDATES = 0, 10
 POSITIONS, L0, NEURONS, LIKENED, ASKED = 65_536, 32, 2048, 1000, 500
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def timed(what: str, work: Callable[[], T]) -> T:
+def timed(what: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     started = time.perf_counter()
-    found = work()
+    found = work(*args, **kwargs)
     spent = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{what}: {spent:.1f} s, peak so far {peak:,.0f} MiB", flush=True)
@@ -49,49 +50,48 @@ def sparse_activations(width: int, seed: int) -> Activations:
 
 def main(width: int, d: int, points: list[int]) -> None:
     print(f"three dictionaries of {width:,} features, d = {d}: {3 * width * d * 4 / 2**20:,.0f} MiB of weights")
+    generator = torch.Generator().manual_seed(SEED)
     first = random_directions(width, d, SEED)
-    second = first[torch.randperm(width, generator=torch.Generator().manual_seed(1))]
-    second = second + 0.5 * random_directions(width, d, SEED + 1)
-    third = second + 0.5 * random_directions(width, d, SEED + 2)
+    chain = [first]
+    for seed in (SEED + 1, SEED + 2):
+        drawn = torch.randint(width, (width,), generator=generator)
+        chain.append(chain[-1][drawn] + 0.5 * random_directions(width, d, seed))
+    _, second, third = chain
 
-    tau = timed(
-        "threshold from 1,999 random directions",
-        lambda: threshold(random_directions(1999, d, SEED + 3), first, 0.01),
-    )
-    timed(
-        "threshold from 1,999 that crowd alike", lambda: threshold(directions_like(second, 1999, SEED + 3), first, 0.01)
-    )
-    steps: list[Step] = [
-        timed(f"step {number}", lambda pair=pair: step(*pair, tau))  # type: ignore[misc]
-        for number, pair in enumerate(((first, second), (second, third)), 1)
-    ]
-    control = timed("the control of step 1", lambda: step(first, random_directions(width, d, SEED + 4), tau))
-    for name, each in (("step 1", steps[0]), ("step 2", steps[1]), ("control", control)):
-        found = timed(f"summary of {name}", lambda each=each: summary(each, SEED))  # type: ignore[misc]
-        print(f"  children {found.children.value:.3f}, novel {found.novel.value:.4f}")
-    timed("ancestors", lambda: ancestors(steps))
-    candidates = timed(f"{CANDIDATES} nearest of another", lambda: nearest(second, first, CANDIDATES)).index
-    timed(f"{CANDIDATES} nearest others", lambda: nearest_others(first, CANDIDATES))
-    own = timed("counterparts", lambda: counterparts(first, second, tau))
+    draws = random_directions(1999, d, SEED + 3)
+    tau = timed("threshold from 1,999 random directions", threshold, draws, first, 0.01)
+    alike = timed("1,999 directions that crowd as a dictionary does", directions_like, second, 1999, SEED + 3)
+    timed("threshold from them", threshold, alike, first, 0.01)
+    steps = {
+        "step 1": timed("step 1", step, first, second, tau),
+        "step 2": timed("step 2", step, second, third, tau),
+        "control": timed("the control of step 1", step, first, random_directions(width, d, SEED + 4), tau),
+    }
+    for name, each in steps.items():
+        told = timed(f"summary of {name}", summary, each, SEED)
+        print(f"  split {told.split.value:.3f}, lost {told.lost.value:.3f}, novel {told.novel.value:.4f}")
+    timed("ancestors", ancestors, [steps["step 1"], steps["step 2"]])
+    candidates = timed(f"{CANDIDATES} nearest of another", nearest, second, first, CANDIDATES).index
+    timed(f"{CANDIDATES} nearest others", nearest_others, first, CANDIDATES)
+    own = timed("counterparts", counterparts, first, second, tau)
 
     a, b = sparse_activations(width, 0), sparse_activations(width, 1)
     pairs = candidates.ravel(), np.repeat(np.arange(width), CANDIDATES)
-    overlap = timed(f"overlap of {pairs[0].size:,} pairs, {a.nnz:,} nonzeros", lambda: restricted_cosine(a, b, *pairs))
-    agreement(steps[0], candidates, overlap.similarity.reshape(candidates.shape))
+    timed(f"overlap of {pairs[0].size:,} pairs, {a.nnz:,} nonzeros", restricted_cosine, a, b, *pairs)
     document = np.arange(POSITIONS) // 512
-    asked = np.random.default_rng(SEED).choice(width, ASKED, replace=False)
-    timed(f"absorption of {ASKED:,} features", lambda: list(absorption(steps[0], own, a, b, document, asked, SEED)))
-
-    neurons = np.random.default_rng(SEED).normal(size=(POSITIONS, NEURONS)).astype(np.float32)
-    moves = shifts(3, POSITIONS, 512, SEED)
-    some = np.sort(np.random.default_rng(SEED).choice(width, LIKENED, replace=False))
-    parts = [neurons[at : at + 4096] for at in range(0, POSITIONS, 4096)]
-    timed(
-        f"{LIKENED:,} features against {NEURONS:,} neurons, {POSITIONS:,} positions, 3 shifts",
-        lambda: likeness(a[:, some], parts, moves),
+    rng = np.random.default_rng(SEED)
+    asked, some = rng.choice(width, ASKED, replace=False), np.sort(rng.choice(width, LIKENED, replace=False))
+    found = timed(
+        f"absorption of {ASKED:,} features",
+        lambda: list(absorption(steps["step 1"], own, a, b, document, asked, SEED)),
     )
+    print(f"  {sum(not each.reason for each in found)} of them measured")
+
+    neurons = (rng.normal(size=(4096, NEURONS)).astype(np.float32) for _ in range(POSITIONS // 4096))
+    what = f"{LIKENED:,} features against {NEURONS:,} neurons, {POSITIONS:,} positions, 3 shifts"
+    timed(what, likeness, a[:, some], neurons, shifts(3, POSITIONS, 512, SEED))
     for n in points:
-        timed(f"map of {n:,} features", lambda n=n: plane([first, second, third], n, SEED))  # type: ignore[misc]
+        timed(f"map of {n:,} features", plane, [first, second, third], n, SEED)
 
 
 if __name__ == "__main__":
