@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from autointerp.measure.arrays import NAN, Floats, Ints
+from autointerp.measure.arrays import NAN, Bools, Floats, Ints
 from autointerp.measure.generalisation import Activations
 from autointerp.measure.intervals import Interval, ratio_interval
 from autointerp.measure.neighbours import nearest
@@ -38,8 +38,10 @@ class Absorption:
 
     n_children: how many children but the counterpart fire at all. fired, documents: on how many positions and documents
     the feature fires. absorbed, silent: shares of these positions, 95% bounds with documents as clusters (n counts
-    them). null: mean share absorbed by as many random features as there are children; p: the chance that these absorb
-    as much, (1 + #{null >= absorbed}) / (draws + 1).
+    them). beside: of the positions where the feature and i' fire the share on which some child does, too: about
+    absorbed / silent for children that take no notice of i', less for children that take its place; nan where i' never
+    fires with the feature. null: mean share absorbed by as many random features as there are children; p: the chance
+    that these absorb as much, (1 + #{null >= absorbed}) / (draws + 1).
     """
 
     feature: int
@@ -49,6 +51,7 @@ class Absorption:
     documents: int
     absorbed: Interval
     silent: Interval
+    beside: float
     null: float
     p: float
     reason: str
@@ -87,8 +90,9 @@ def absorption(
     )
     assert (smaller.data >= 0).all() and (larger.data >= 0).all(), "an activation is at least 0, which is silence"
     smaller, larger = smaller.copy(), larger.copy()
-    smaller.eliminate_zeros()
-    larger.eliminate_zeros()
+    for activations in (smaller, larger):
+        activations.sum_duplicates()
+        activations.eliminate_zeros()
     fired, parent = np.diff(larger.indptr).astype(np.int64), step.parent
     for feature in np.asarray(features, np.int64).tolist():
         own = int(counterpart[feature])
@@ -97,25 +101,21 @@ def absorption(
         rows = np.sort(smaller.indices[smaller.indptr[feature] : smaller.indptr[feature + 1]]).astype(np.int64)
         _, where = np.unique(document[rows], return_inverse=True)
         documents = int(where.max(initial=-1)) + 1
-        nothing = Interval(NAN, NAN, NAN, documents, 1)
-        reason = ""
-        if not rows.size:
-            reason = "the feature fires on none of the positions"
-        elif own == NONE:
-            reason = "the larger dictionary has no feature whose cosine with it is above the threshold"
-        elif not children.size:
-            reason = "no child but its counterpart fires on the positions"
+        reason = _why_not(rows.size, own, children.size)
         if reason:
-            yield Absorption(feature, own, children.size, rows.size, documents, nothing, nothing, NAN, NAN, reason)
+            nothing = Interval(NAN, NAN, NAN, documents, 1)
+            yield Absorption(feature, own, children.size, rows.size, documents, nothing, nothing, NAN, NAN, NAN, reason)
             continue
         silent = ~_fires(larger, rows, np.array([own]))
-        absorbed = silent & _fires(larger, rows, children)
+        with_child = _fires(larger, rows, children)
+        absorbed = silent & with_child
+        beside = float(with_child[~silent].mean()) if not silent.all() else NAN
         below = np.bincount(where).astype(float)
         absorbed_share, silent_share = (
             ratio_interval(np.bincount(where, found).astype(float), below, seed, resamples)
             for found in (absorbed, silent)
         )
-        null, p, reason = NAN, NAN, ""
+        null, p = NAN, NAN
         stand_ins = _stand_ins(fired, own, children, np.random.default_rng([seed, feature]), draws)
         if stand_ins is None:
             reason = "the larger dictionary has too few other features to draw a null from"
@@ -124,11 +124,20 @@ def absorption(
             null = float(counts.mean() / rows.size)
             p = float((1 + (counts >= absorbed.sum()).sum()) / (draws + 1))
         yield Absorption(
-            feature, own, children.size, rows.size, documents, absorbed_share, silent_share, null, p, reason
+            feature, own, children.size, rows.size, documents, absorbed_share, silent_share, beside, null, p, reason
         )
 
 
-def _fires(activations: Activations, rows: Ints, features: Ints) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _why_not(fired: int, counterpart: int, children: int) -> str:
+    """Why absorption cannot be measured, empty where it can."""
+    if not fired:
+        return "the feature fires on none of the positions"
+    if counterpart == NONE:
+        return "the larger dictionary has no feature whose cosine with it is above the threshold"
+    return "" if children else "no child but its counterpart fires on the positions"
+
+
+def _fires(activations: Activations, rows: Ints, features: Ints) -> Bools:
     """On which of the rows [r] any of the features fires."""
     marked = np.zeros(activations.shape[0], bool)
     for feature in features.tolist():

@@ -52,6 +52,8 @@ def test_planted_absorption_is_found() -> None:
         assert found.fired == smaller.nnz == pytest.approx(400, abs=60)
         # Some child fires on 1 - 0.5 * 0.8 = 0.6 of the parent's positions, and the counterpart is silent there alone.
         assert found.absorbed.value == found.silent.value == pytest.approx(0.6 * rate, abs=0.08)
+        # Where the counterpart still fires, 0.6 (1 - rate) of 1 - 0.6 rate have a child.
+        assert found.beside == pytest.approx(0.6 * (1 - rate) / (1 - 0.6 * rate), abs=0.08)
         if rate:
             assert found.absorbed.low < 0.6 * rate < found.absorbed.high
             assert found.null < 0.15 * found.absorbed.value and found.p == 1 / 200
@@ -63,7 +65,7 @@ def test_planted_absorption_is_found() -> None:
 def test_children_that_fire_at_random_are_like_their_stand_ins() -> None:
     # The counterpart is silent on half of the parent's positions, and children fire without regard to either.
     step, counterpart = family([0] * 4 + [NONE] * 150), np.array([0])
-    p = []
+    p, taken = [], []
     for seed in range(100):
         rng = np.random.default_rng(seed)
         parent = rng.random(1000) < 0.2
@@ -75,8 +77,10 @@ def test_children_that_fire_at_random_are_like_their_stand_ins() -> None:
         )
         p.append(found.p)
         assert found.null == pytest.approx(0.5 * (1 - 0.9**3), abs=0.1)
+        taken.append(found.absorbed.value / found.silent.value - found.beside)
     # p <= 0.05 in 5 of 100 runs on average, fewer where counts are equal; 12 has a chance below 1%.
     assert np.mean(np.array(p) <= 0.05) < 0.12 and 0.4 < np.mean(p) < 0.65
+    assert np.mean(taken) == pytest.approx(0, abs=0.03)
 
 
 def fires(activations: Activations) -> list[set[int]]:
@@ -120,6 +124,9 @@ def test_absorption_equals_a_version_made_of_sets(seed: int, positions: int, m: 
         absorbed = silent & set().union(*(large[j] for j in children))
         assert found.silent.value == pytest.approx(len(silent) / len(small[i]))
         assert found.absorbed.value == pytest.approx(len(absorbed) / len(small[i]))
+        both = small[i] - silent
+        with_child = both & set().union(*(large[j] for j in children))
+        np.testing.assert_equal(found.beside, len(with_child) / len(both) if both else np.nan)
         spare = [j for j in range(n) if large[j] and j not in children and j != counterpart[i]]
         assert (found.reason != "") == isnan(found.null) == isnan(found.p) == (len(spare) < 2 * len(children))
         if not found.reason:
