@@ -20,6 +20,7 @@ import json
 from collections.abc import Sequence
 from functools import cache
 
+import numpy as np
 import regex
 import torch
 from PIL import Image
@@ -78,14 +79,13 @@ class PlantedSubject(WithoutLoss):
         """
         pieces = [piece(token) for token in tokens]
         words = [said.strip().lower() or said for said in pieces]
-        found = torch.zeros(len(pieces), len(self.rules) + WORDS)
-        by_word = torch.tensor([loud("rule", word) for word in words])
+        found = np.zeros((len(pieces), len(self.rules) + WORDS), np.float32)
+        by_word = np.array([loud("rule", word) for word in words])
         for number, rule in enumerate(self.rules.values()):
-            base = 0.75 * 2 ** share("base", rule.id)
-            found[:, number] = base * by_word * torch.tensor(rule.marks(pieces), dtype=torch.float32)
+            found[:, number] = 0.75 * 2 ** share("base", rule.id) * by_word * rule.marks(pieces)
         for at, (before, word) in enumerate(zip(["", *words], words, strict=False)):
-            found[at, len(self.rules) + stable_hash("word", word) % WORDS] = loud("word", before)
-        return found
+            found[at, len(self.rules) + int(WORDS * share("word", word))] = loud("word", before)
+        return torch.from_numpy(found)
 
     def hidden(
         self, contexts: Sequence[Sequence[int]], length: int, hooks: Sequence[str], images: Sequence[bytes] = ()

@@ -54,7 +54,7 @@ def test_a_text_is_cut_into_tokens_that_decode_to_it(text: str) -> None:
 
 
 def test_every_token_has_one_id() -> None:
-    pieces = [*vocabulary()[0], "a", " a", "é", " →", "\U0010ffff"]
+    pieces = [*vocabulary()[0], "ŋ", " ŋ", "é", " →", "\U0010ffff"]
     ids = [id_of(text) for text in pieces]
     assert len(set(ids)) == len(ids)
     assert [piece(token) for token in ids] == pieces
