@@ -118,8 +118,10 @@ class Directions(nn.Module):
         n = n_rules + WORDS
         self.rules = nn.Linear(n, n_rules + BESIDE)
         self.superposed = nn.Linear(n, SUPERPOSED)
-        axes, _ = torch.linalg.qr(torch.randn(n_rules + BESIDE, n_rules + BESIDE, generator=generator))
-        words = unit(torch.randn(WORDS, BESIDE, generator=generator)) @ axes[n_rules:]
+        # In float64, so that the last digits, which depend on the machine, are rounded away.
+        square = torch.randn(n_rules + BESIDE, n_rules + BESIDE, generator=generator, dtype=torch.float64)
+        axes = torch.linalg.qr(square).Q
+        words = unit(torch.randn(WORDS, BESIDE, generator=generator, dtype=torch.float64)) @ axes[n_rules:]
         with torch.no_grad():
             self.rules.weight.copy_(torch.cat([axes[:n_rules], words]).T)
             self.superposed.weight.copy_(unit(torch.randn(n, SUPERPOSED, generator=generator)).T)

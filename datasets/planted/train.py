@@ -39,7 +39,7 @@ LENGTH, PER_DOCUMENT, SEED = 128, 2, 0
 DEAD = 6
 WIDTH, K, BATCH, EPOCHS, RATE = 512, 2, 2048, 6, 1e-3
 SILENT = 200  # steps after which a feature is helped
-REAL = 0.5
+MATCHED, REAL = 100_000, 0.5  # training positions by which features are matched to rules, and the least correlation
 
 
 class Read(NamedTuple):
@@ -49,8 +49,8 @@ class Read(NamedTuple):
     rules: Tensor
 
 
-def read(subject: PlantedSubject, split: str, hook: str, contexts: int) -> Read:
-    config = CorpusConfig(path=f"english/{split}.parquet", contexts=contexts, contexts_per_document=PER_DOCUMENT)
+def read(subject: PlantedSubject, split: str, hook: str, contexts: int, per_document: int = 1) -> Read:
+    config = CorpusConfig(path=f"english/{split}.parquet", contexts=contexts, contexts_per_document=per_document)
     with tempfile.TemporaryDirectory() as scratch:
         drawn = [one.context for one in corpus.draw(config, subject, [hook], SEED, {}, {}, Path(scratch))]
     rule, module, x, rules = PositionRule(PositionsConfig(), subject), subject.model.get_submodule(hook), [], []
@@ -159,11 +159,9 @@ def activations(dictionary: Dictionary, x: Tensor) -> Tensor:
 
 def correlations(a: Tensor, b: Tensor) -> Tensor:
     """Pearson, of each column of a with each of b; 0 where a column is constant."""
-    moments = [(value.double().mean(0), value.double().std(0, correction=0)) for value in (a, b)]
-    (mean_a, sd_a), (mean_b, sd_b) = moments
-    product = sum(p.double().T @ q.double() for p, q in zip(a.split(2**14), b.split(2**14), strict=True)) / len(a)
-    found = (product - mean_a[:, None] * mean_b) / (sd_a[:, None] * sd_b).clamp_min(1e-12)
-    return found.masked_fill((sd_a[:, None] * sd_b) == 0, 0.0)
+    a, b = (value.double() - value.double().mean(0) for value in (a, b))
+    norms = a.norm(dim=0)[:, None] * b.norm(dim=0)
+    return torch.where(norms > 0, a.T @ b / norms, 0.0)
 
 
 def f1(fires: Tensor, holds: Tensor) -> float:
@@ -203,6 +201,7 @@ def recovered(dictionary: Dictionary, directions: Tensor, n_rules: int) -> dict[
 
 
 def main() -> None:
+    torch.set_num_threads(1)  # sums in one order, whatever the machine
     subject = load(SubjectConfig(model=SUBJECT, device="cpu"))
     assert isinstance(subject, PlantedSubject)
     rules = list(subject.rules)
@@ -215,7 +214,7 @@ def main() -> None:
     told["exact"] = figures(load_dictionary(HERE / "exact"), read(subject, "heldout", "rules", 512), pairs)
     print("exact", told["exact"], flush=True)
 
-    trained_on = read(subject, "train", "superposed", 10**9)
+    trained_on = read(subject, "train", "superposed", 10**9, PER_DOCUMENT)
     print(f"{len(trained_on.x)} positions to train on", flush=True)
     model, threshold = learn(trained_on.x)
     halved = {"W_enc": model.W_enc, "W_dec": model.W_dec, "b_enc": model.b_enc, "b_dec": model.b_dec}
@@ -223,7 +222,8 @@ def main() -> None:
     details = {"training_architecture": "batchtopk", "training_architecture_details": {"k": K}}
     write(tensors, HERE / "trained", "superposed", **details)
     trained = load_dictionary(HERE / "trained")
-    found = correlations(activations(trained, trained_on.x), trained_on.rules)
+    some = slice(None, None, len(trained_on.x) // MATCHED)
+    found = correlations(activations(trained, trained_on.x[some]), trained_on.rules[some])
     rows, columns = linear_sum_assignment(found.numpy(), maximize=True)
     candidates = [(int(row), int(column), float(found[row, column])) for row, column in zip(rows, columns, strict=True)]
     pairs = [pair for pair in candidates if pair[2] > REAL]

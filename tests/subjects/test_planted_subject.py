@@ -31,7 +31,7 @@ MODEL = "planted:planted/rules.toml"
 HOOKS = ["rules", "superposed"]
 FOLDER = assets.datasets() / "planted"
 TEXTS = pd.read_parquet(assets.datasets() / "english/heldout.parquet")["text"].str[:500].tolist()[:8]
-LENGTH, CONTEXTS = 64, 60
+LENGTH, CONTEXTS = 64, 160
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +159,7 @@ def test_a_run_notices_that_rules_changed(tmp_path: Path) -> None:
 # Dictionaries, through a whole run
 
 
-def tree(**evidence: Any) -> dict[str, Any]:
+def tree() -> dict[str, Any]:
     return {
         "name": "planted",
         "subject": {"model": MODEL, "device": "cpu"},
@@ -171,16 +171,17 @@ def tree(**evidence: Any) -> dict[str, Any]:
         },
         "dictionaries": {"exact": {"path": "planted/exact"}, "trained": {"path": "planted/trained"}},
         "collect": {"keep": 8},
-        "evidence": {"features": 12, "pool": 32, "min_firing": 2, "bins": 2, "per_bin": 2, "negatives": 6, **evidence},
+        "evidence": {"features": 12, "pool": 32, "min_firing": 2, "bins": 2, "per_bin": 2, "negatives": 6},
         "explainers": {"lexical": {"kind": "lexical"}},
-        "scorers": {},
-        "score": {"resamples": 50},
+        "scorers": {"judge": plant.scripted("judge_ignoring", features=2)},
+        "score": {"resamples": 50, "max_unscored": 1.0},
+        "circularity": {"allow": "the judge is a function that looks at the text alone"},
     }
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with both dictionaries, the lexical explainer, and no model."""
+    """A run with both dictionaries and the lexical explainer; no model takes part."""
     folder = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTOINTERP_CACHE", str(folder / "cache"))
@@ -238,10 +239,11 @@ def test_the_trained_dictionary_passes_its_gate_and_reads_the_rules_it_names(
     assert float(np.nanmedian(found)) == pytest.approx(said.median(), abs=0.1)
 
 
-def test_a_run_without_any_model_is_anchored_and_ends_with_a_report(run: Path) -> None:
+def test_a_run_ends_with_anchored_scores_and_a_report(run: Path) -> None:
     scores = pd.read_csv(run / "report" / "scores.csv")
-    assert set(scores["circularity"]) == {"A"}
-    assert {"exact", "trained"} <= set(scores.loc[scores["value"].notna(), "dictionary"])
+    anchored = scores[(scores["metric"] == "lexical_floor.ap") & scores["value"].notna()]
+    assert set(anchored["circularity"]) == {"A"}
+    assert set(anchored["dictionary"]) == {"exact", "trained"}
     roles = pd.read_csv(run / "report" / "roles.csv", keep_default_na=False).set_index("role")
     assert roles.loc["subject", ["provider", "developer", "family"]].tolist() == ["autointerp", "autointerp", "planted"]
     assert (run / "report" / "index.html").stat().st_size > 0
