@@ -13,6 +13,7 @@ above REAL. What was recovered is printed and written to dataset.toml. It takes 
 import hashlib
 import json
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +29,7 @@ from autointerp.config import CorpusConfig, PositionsConfig, SubjectConfig
 from autointerp.corpus import text as corpus
 from autointerp.dictionaries import Dictionary, load_dictionary
 from autointerp.subjects.load import load
-from autointerp.subjects.planted import PlantedSubject
+from autointerp.subjects.planted import PlantedSubject, vocabulary
 from autointerp.subjects.positions import PositionRule
 from autointerp.subjects.rules import FEATURES
 from autointerp.subjects.subject import padded
@@ -200,6 +201,19 @@ def recovered(dictionary: Dictionary, directions: Tensor, n_rules: int) -> dict[
     }
 
 
+def inventory(subject: PlantedSubject) -> dict[str, dict[str, object]]:
+    """Hashes and counts of what the subject is made from."""
+    kinds = Counter(rule.kind for rule in subject.rules.values())
+    counts: dict[str, dict[str, object]] = {
+        "rules.toml": {f"rules_{kind.replace(' ', '_')}": n for kind, n in kinds.items()},
+        "vocabulary.json": {"tokens": len(vocabulary()[0])},
+    }
+    return {
+        name: {"sha256": hashlib.sha256((HERE / name).read_bytes()).hexdigest(), **found}
+        for name, found in counts.items()
+    }
+
+
 def main() -> None:
     torch.set_num_threads(1)  # sums in one order, whatever the machine
     subject = load(SubjectConfig(model=SUBJECT, device="cpu"))
@@ -234,6 +248,7 @@ def main() -> None:
     print("trained", told["trained"], flush=True)
 
     record = tomlkit.parse((HERE / "dataset.toml").read_text("utf-8"))
+    record["files"] = inventory(subject)
     for name, values in told.items():
         weights = (HERE / name / "sae_weights.safetensors").read_bytes()
         record[name] = values | {"sha256": hashlib.sha256(weights).hexdigest()}
