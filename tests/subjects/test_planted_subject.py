@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,12 @@ import autointerp
 from autointerp import assets
 from autointerp.collect import prepare
 from autointerp.collect.sketch import Sketch
-from autointerp.config import SubjectConfig
+from autointerp.config import CorpusConfig, SubjectConfig
+from autointerp.corpus import text as corpus
+from autointerp.corpus.text import Drawn
 from autointerp.dictionaries import load_dictionary
 from autointerp.errors import UserError
+from autointerp.records import SPLITS
 from autointerp.subjects.load import load
 from autointerp.subjects.planted import WORDS, PlantedSubject, id_of, piece, vocabulary
 from autointerp.subjects.rules import features_of
@@ -87,6 +91,39 @@ def test_another_process_makes_the_same_of_a_text(subject: PlantedSubject) -> No
     ids = subject.encode(text)[0]
     hidden = subject.hidden([ids], len(ids), ["rules"])["rules"]
     assert told.strip() == f"{ids} {[hidden.double().sum().item()]}"
+
+
+# Rules on the tokens of the subject
+
+
+@pytest.fixture(scope="module")
+def marked(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Drawn, dict[str, tuple[bool, ...]]]]:
+    """What each rule says of the contexts of a run at its defaults."""
+    config = CorpusConfig(path="english/heldout.parquet", trained_on=("english/train.parquet",))
+    drawn = corpus.draw(config, shipped(), ["rules"], 0, {}, {}, tmp_path_factory.mktemp("scratch"))
+    return [(one, {rule.id: rule.marks(one.pieces) for rule in shipped().rules.values()}) for one in drawn]
+
+
+def test_every_rule_fires_in_twelve_documents_of_each_half_and_not_in_all(marked: Any) -> None:
+    halves = Counter(drawn.context.split for drawn, _ in marked)
+    for name in shipped().rules:
+        firing = Counter(drawn.context.split for drawn, marks in marked if any(marks[name][1:]))
+        for split in SPLITS:
+            assert 12 <= firing[split] < 0.9 * halves[split], name
+
+
+def test_an_excerpt_seldom_depends_on_what_lies_outside_of_it(marked: Any) -> None:
+    """As judges see excerpts: windows of 32 tokens."""
+    differing = fired = 0
+    for drawn, marks in marked[:150]:
+        for start in range(0, len(drawn.pieces) - 31, 32):
+            window = slice(start, start + 32)
+            for name, rule in shipped().rules.items():
+                inside = marks[name][window]
+                fired += sum(inside)
+                differing += sum(a != b for a, b in zip(inside, rule.marks(drawn.pieces[window]), strict=True))
+    assert fired > 5000
+    assert differing < 0.08 * fired
 
 
 # Hidden states
@@ -180,7 +217,7 @@ def tree() -> dict[str, Any]:
         "evidence": {"features": 12, "pool": 32, "min_firing": 2, "bins": 2, "per_bin": 2, "negatives": 6},
         "explainers": {"lexical": {"kind": "lexical"}},
         "scorers": {"judge": plant.scripted("judge_ignoring", features=2)},
-        "score": {"resamples": 50, "max_unscored": 1.0},
+        "score": {"resamples": 100, "max_unscored": 1.0},
         "circularity": {"allow": "the judge is a function that looks at the text alone"},
     }
 
