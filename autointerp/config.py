@@ -39,8 +39,9 @@ class SubjectConfig(Record):
     """The model under study."""
 
     model: str = Field(
-        description="Hub id, local path, package:NAME/PATH of a file inside an installed package, or "
-        "python:MODULE:FUNCTION, which returns a torch module that takes pictures."
+        description="Hub id, local path, package:NAME/PATH of a file inside an installed package, "
+        "planted:RULES.toml, whose features are the rules of a file, or python:MODULE:FUNCTION, which returns a torch "
+        "module that takes pictures."
     )
     picture: PictureConfig = Field(PictureConfig(), description="For python: alone, how pictures reach it.")
     device: str = Field("auto", description="torch device; auto takes cuda, else cpu.")

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+from autointerp import assets
 from autointerp.audit.circularity import grade, worse
 from autointerp.config import (
     PARAPHRASED,
@@ -96,7 +97,8 @@ class Roles:
 
     def rows(self) -> list[RoleRow]:
         subject = self.config.subject.model
-        rows = [RoleRow("subject", subject, self.subject.model, "transformers", self.subject)]
+        runs_it = "autointerp" if subject.startswith(assets.PLANTED) else "transformers"
+        rows = [RoleRow("subject", subject, self.subject.model, runs_it, self.subject)]
         for name, role in self.config.explainers.items():
             for provider, requested, resolved in self.explainers[name]:
                 model = lineage(requested, resolved)
