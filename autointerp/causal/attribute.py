@@ -1,7 +1,8 @@
 """What features do for an answer: attribution, to first order and from one forward pass, and ablation, exactly.
 
-An answer is a difference of logits at the end of a prompt, m = logit of the target - logit of a baseline token, for each
-of k baselines; the mean over them is m against the mean baseline. With a_i, d_i and the stretch s(x) of a dictionary,
+An answer is a difference of logits at the end of a prompt, m = logit of the target - logit of a baseline token, for
+each of k baselines; the mean over them is m against the mean baseline. With a_i, d_i and the stretch s(x) of a
+dictionary,
 
     attribution_{i,p} = a_{i,p} s(x_p) (grad_p m . d_i)
     ablation_{i,p}    = m(x) - m(x with a_{i,p} = 0)
@@ -38,7 +39,7 @@ class Attribution:
     position, feature, activation [e], one for each active feature at a counted position, by position; reach [e] is how
     far it moves x along d_i, activation times stretch. attribution [k, e]. difference [k] is m itself. What runs
     through the dictionary's error term, and through what it writes whatever fires (b_dec and the like), is summed over
-    the counted positions: error [k], constant [k]. With features, the sum of attributions, they add to sum_p grad_p . x_p.
+    the counted positions: error [k], constant [k]. With `features` they add to the sum over p of grad_p . x_p.
     """
 
     position: Ints
@@ -112,10 +113,8 @@ def ablate_everywhere(
     return features, ablate_groups(at, choice, found, group, batch_size)
 
 
-def ablate_groups(
-    at: Reconstruction, choice: Choice, found: Attribution, group: Ints, batch_size: int = 64
-) -> Floats:
-    """m(x) - m(x without the features and positions of a group), [k, g] for groups 0 … g-1; group [e] says which is in which.
+def ablate_groups(at: Reconstruction, choice: Choice, found: Attribution, group: Ints, batch_size: int = 64) -> Floats:
+    """m(x) - m(x without the features and positions of a group), [k, g] for groups 0 … g-1: group [e].
 
     What is in front of the hook does not change, so each group is the same output less what its members wrote there.
     """
@@ -131,7 +130,9 @@ def ablate_groups(
             here = slice(*torch.searchsorted(group, torch.tensor([start, start + size], device=device)).tolist())
             rows = torch.nn.functional.normalize(at.dictionary.W_dec[feature[here]], dim=1, eps=1e-12)
             out = rows.new_zeros(size, len(choice.tokens), rows.shape[1])
-            yield out.index_put_((group[here] - start, position[here]), rows * reach[here, None].to(rows), accumulate=True)
+            yield out.index_put_(
+                (group[here] - start, position[here]), rows * reach[here, None].to(rows), accumulate=True
+            )
 
     parts = [without(at, choice, taken) for taken in written()]
     return np.concatenate(parts, axis=1) if parts else np.zeros((len(choice.baselines), 0))

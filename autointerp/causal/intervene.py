@@ -92,7 +92,9 @@ class Intervention:
         everywhere = torch.ones(written.shape[:2], dtype=torch.bool, device=written.device)
         where = everywhere if self.positions is None else self.positions.to(written.device)[at]
         rows = at[0].expand(where.shape)[where]
-        factor, value = (each.expand(max(len(each), int(at[0].max()) + 1), -1)[rows] for each in (self.factor, self.value))
+        factor, value = (
+            each.expand(max(len(each), int(at[0].max()) + 1), -1)[rows] for each in (self.factor, self.value)
+        )
         x = read[where]
         a = dictionary.activations(x, self.features)
         moved = (factor * a + value - a) @ unit_rows(dictionary, self.features) * dictionary.stretch(x)

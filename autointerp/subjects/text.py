@@ -152,7 +152,7 @@ class TextSubject:
         """Logits of the token behind each context, float32 [n, vocabulary]; edits as in `losses`.
 
         What an edit puts out may require a gradient, and the logits then have one. Of a single context it may put out
-        several versions [m, length, d]; they part ways from there, so what is in front is computed once: [m, vocabulary].
+        several versions [m, length, d], which part ways from there: [m, vocabulary], and what is in front runs once.
         """
         if not self.has_loss:
             raise says_nothing(self.name)
