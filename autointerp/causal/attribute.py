@@ -120,18 +120,18 @@ def ablate_groups(at: Reconstruction, choice: Choice, found: Attribution, group:
     """
     n, device = int(group.max(initial=-1)) + 1, at.dictionary.W_dec.device
     order = np.argsort(group, kind="stable")
-    group, position, feature, reach = (
+    member, position, feature, reach = (
         torch.as_tensor(values[order], device=device) for values in (group, found.position, found.feature, found.reach)
     )
 
     def written() -> Iterator[Tensor]:
         for start in range(0, n, batch_size):
             size = min(batch_size, n - start)
-            here = slice(*torch.searchsorted(group, torch.tensor([start, start + size], device=device)).tolist())
+            here = slice(*torch.searchsorted(member, torch.tensor([start, start + size], device=device)).tolist())
             rows = torch.nn.functional.normalize(at.dictionary.W_dec[feature[here]], dim=1, eps=1e-12)
             out = rows.new_zeros(size, len(choice.tokens), rows.shape[1])
             yield out.index_put_(
-                (group[here] - start, position[here]), rows * reach[here, None].to(rows), accumulate=True
+                (member[here] - start, position[here]), rows * reach[here, None].to(rows), accumulate=True
             )
 
     parts = [without(at, choice, taken) for taken in written()]

@@ -147,7 +147,8 @@ class Dictionary:
         size = max(1, CHUNK_BYTES // (4 * self.width))
         values = [self.encode(x[start : start + size])[:, features] for start in range(0, len(x), size)]
         found = torch.cat(values) if values else self.W_dec.new_empty(0, len(features))
-        return found * torch.linalg.vector_norm(self.W_dec[features], dim=1)
+        norms: Tensor = torch.linalg.vector_norm(self.W_dec[features], dim=1)
+        return found * norms
 
     def stretch(self, x: Tensor) -> Tensor:
         """How far the reconstruction of x [n, d_in] moves along d_i when a_i grows by one, [n, 1].

@@ -104,7 +104,8 @@ def membership(values: Floats, top: int) -> Floats:
     """The chance of each value [n] to be among the `top` largest when ties are broken at random; they add to top."""
     edge = np.sort(values)[-top]
     above, level = values > edge, values == edge
-    return above + level * (top - above.sum()) / level.sum()
+    chance: Floats = above + level * (top - above.sum()) / level.sum()
+    return chance
 
 
 def error_share(features: float, error: float) -> float:
@@ -146,7 +147,8 @@ def fisher_mean(correlations: Floats, sizes: Ints, seed: int, resamples: int = 2
     r, m = np.asarray(correlations, float), np.asarray(sizes, float)
     most = 1 - 6 / np.maximum(m * (m**2 - 1), 6.0)
     found = mean_interval(np.arctanh(np.clip(r, -most, most)), seed, resamples)
-    return Interval(*np.tanh([found.value, found.low, found.high]).tolist(), found.n, found.unscored)
+    value, low, high = np.tanh([found.value, found.low, found.high]).tolist()
+    return Interval(value, low, high, found.n, found.unscored)
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,7 @@ class TextSubject:
         """
         parts = []
         for rows, inputs in self._passes(contexts, length, images):
-            with torch.inference_mode(), replaced(self.model, located(edits, rows, lambda: repeat(length))):
+            with torch.inference_mode(), replaced(self.model, aware(edits, rows, lambda: repeat(length))):
                 logits = self.model(**inputs).logits
             ids, known = inputs["input_ids"], self._predicted(inputs)
             loss = torch.nn.functional.cross_entropy(
@@ -161,9 +161,9 @@ class TextSubject:
             last = torch.tensor([len(contexts[row]) - 1 for row in rows], device=self.device)
             kept = torch.arange(length, device=self.device)
             if "logits_to_keep" in self._takes:
-                kept = last.unique()
+                kept = torch.tensor(sorted(set(last.tolist())), device=self.device)
                 inputs["logits_to_keep"] = kept
-            with replaced(self.model, located(edits, rows, lambda: repeat(length))):
+            with replaced(self.model, aware(edits, rows, lambda: repeat(length))):
                 found = self.model(**inputs).logits.float()
             place = torch.searchsorted(kept, last)
             # The place of one context holds for all its versions.
@@ -189,14 +189,15 @@ class TextSubject:
         if not self.has_loss:
             raise says_nothing(self.name)
         found: list[list[int]] = [[] for _ in contexts]
+        model: Any = self.model
         for length in sorted({len(tokens) for tokens in contexts}):
             alike = [at for at, tokens in enumerate(contexts) if len(tokens) == length]
             pictures = [images[at] for at in alike] if images else ()
             for part, inputs in self._passes([contexts[at] for at in alike], length, pictures):
                 rows = [alike[at] for at in part]
                 luck = [] if seeds is None else [Luck([seeds[row] for row in rows], temperature)]
-                with replaced(self.model, located(edits, rows, partial(count, length))):
-                    written = self.model.generate(
+                with replaced(self.model, aware(edits, rows, partial(count, length))):
+                    written = model.generate(
                         **inputs,
                         max_new_tokens=max_new_tokens,
                         do_sample=False,
@@ -238,7 +239,7 @@ class TextSubject:
         return ids.to(self.device), mask.to(self.device)
 
 
-def located(
+def aware(
     edits: Mapping[str, Edit], rows: Sequence[int], lengths: Callable[[], Iterator[int]]
 ) -> dict[str, Callable[[Tensor], Tensor]]:
     """Edits that know where an output belongs: it holds the last positions of these contexts as far as they are read.
