@@ -102,7 +102,9 @@ def main() -> None:
 
     record = tomlkit.document()
     record["name"] = "prompts"
-    record["summary"] = "Prompts with one right next word and three or four wrong ones, for causal evidence."
+    record["summary"] = (
+        "Prompts with one right next word and three or four wrong ones; facts in two steps, right or wrong."
+    )
     record["script"] = "build.py"
     record["subject"] = args.subject
     record["rule"] = f"kept where the target's logit is at least {MARGIN} above that of every baseline"
