@@ -67,33 +67,33 @@ class Intervention:
     def edits(self) -> dict[str, Edit]:
         """What `losses`, `logits` and `generate` of the subject take, fresh for each call of theirs."""
         if self.at.reads == self.at.writes:
-            return {self.at.writes: lambda hidden, at: self._changed(hidden, hidden, at)}
+            return {self.at.writes: lambda hidden, index: self._changed(hidden, hidden, index)}
         read: list[Tensor] = []
 
         def keep(hidden: Tensor, _: At) -> Tensor:
             read.append(hidden)
             return hidden
 
-        def write(hidden: Tensor, at: At) -> Tensor:
+        def write(hidden: Tensor, index: At) -> Tensor:
             if not read:
                 raise UserError(
                     f"you asked for a transcoder from {self.at.reads!r} to {self.at.writes!r}",
                     "the subject calls the second before the first",
                     "exchange the hooks",
                 )
-            return self._changed(read.pop(), hidden, at)
+            return self._changed(read.pop(), hidden, index)
 
         return {self.at.reads: keep, self.at.writes: write}
 
-    def _changed(self, read: Tensor, written: Tensor, at: At) -> Tensor:
+    def _changed(self, read: Tensor, written: Tensor, index: At) -> Tensor:
         """The output `written` [m, k, d_out] as it would be, had the dictionary's features changed on `read`."""
         dictionary = self.at.dictionary
         check_size(self.at, read, written)
         everywhere = torch.ones(written.shape[:2], dtype=torch.bool, device=written.device)
-        where = everywhere if self.positions is None else self.positions.to(written.device)[at]
-        rows = at[0].expand(where.shape)[where]
+        where = everywhere if self.positions is None else self.positions.to(written.device)[index]
+        rows = index[0].expand(where.shape)[where]
         factor, value = (
-            each.expand(max(len(each), int(at[0].max()) + 1), -1)[rows] for each in (self.factor, self.value)
+            each.expand(max(len(each), int(index[0].max()) + 1), -1)[rows] for each in (self.factor, self.value)
         )
         x = read[where]
         a = dictionary.activations(x, self.features)

@@ -22,7 +22,7 @@ ACTIVATIONS: dict[str, dict[str, Any]] = {
     "relu": {},
     "jumprelu": {"threshold": torch.full((WIDTH,), 0.3)},
     "topk": {"k": 9},
-    "signed topk": {"activation": "topk", "k": 9, "signed": True},
+    "signed topk": {"activation": "topk", "k": 32, "signed": True},
     "groupmax": {"k": 8},
     "gated": {"W_mag": torch.ones(D, WIDTH), "b_mag": torch.ones(WIDTH)},
 }
