@@ -14,6 +14,7 @@ from autointerp.dictionaries import Dictionary
 from autointerp.job import Job, Site
 from autointerp.progress import progress
 from autointerp.subjects.positions import PositionRule
+from autointerp.subjects.subject import At
 
 Read = tuple[list[int], bytes | None]  # the tokens of a context and its picture
 
@@ -98,7 +99,7 @@ def one_batch(
     tokens = [ids for ids, _ in batch]
     seen: dict[str, Any] = {}
 
-    def edit(hidden: Tensor) -> Tensor:
+    def edit(hidden: Tensor, _: At) -> Tensor:
         mask = seen["mask"] = rule.mask(tokens, hidden, str(site))
         changed = hidden.clone()
         changed[mask] = replace(hidden[mask].float()).to(hidden.dtype)

@@ -142,6 +142,25 @@ class Dictionary:
         )
         return self._finish(summed, x)
 
+    def activations(self, x: Tensor, features: Tensor) -> Tensor:
+        """Activations a_i [n, m] of some features [m] for x [n, d_in], in bounded memory."""
+        size = max(1, CHUNK_BYTES // (4 * self.width))
+        values = [self.encode(x[start : start + size])[:, features] for start in range(0, len(x), size)]
+        found = torch.cat(values) if values else self.W_dec.new_empty(0, len(features))
+        norms: Tensor = torch.linalg.vector_norm(self.W_dec[features], dim=1)
+        return found * norms
+
+    def stretch(self, x: Tensor) -> Tensor:
+        """How far the reconstruction of x [n, d_in] moves along d_i when a_i grows by one, [n, 1].
+
+        1, or what the input was divided by where normalisation is undone: activations are in normalised units then.
+        """
+        if self.input_norm == "none" or self.transcoder:
+            return x.new_ones(len(x), 1, dtype=self.W_dec.dtype)
+        scale = self._normalise(x.to(self.W_dec.dtype))[2]
+        assert isinstance(scale, Tensor)
+        return scale
+
     def _normalise(self, x: Tensor) -> tuple[Tensor, Tensor | float, Tensor | float]:
         """The normalised input and the (shift, scale) that undo it."""
         if self.input_norm == "layer_norm":

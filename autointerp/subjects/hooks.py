@@ -43,22 +43,38 @@ def resolve(model: nn.Module, name: str) -> str:
 
 @contextmanager
 def replaced(model: nn.Module, edits: Mapping[str, Callable[[Tensor], Tensor]]) -> Iterator[None]:
-    """While it lasts, the named modules put out what their edit makes of their output (of its first element)."""
+    """While it lasts, the named modules put out what their edit makes of their output (of its first element).
 
-    def change(edit: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
+    A module that was not called in the meantime is refused: the edit would have changed nothing.
+    """
+
+    waiting = set(edits)
+
+    def change(name: str, edit: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+            waiting.discard(name)
             if isinstance(output, tuple | list):
                 return type(output)((edit(output[0]), *output[1:]))
             return edit(output)
 
         return hook
 
-    handles = [model.get_submodule(name).register_forward_hook(change(edit)) for name, edit in edits.items()]
+    handles = [model.get_submodule(name).register_forward_hook(change(name, edit)) for name, edit in edits.items()]
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
+    if waiting:
+        raise never_called(min(waiting))
+
+
+def never_called(name: str) -> UserError:
+    return UserError(
+        f"you asked for the hook {name!r}",
+        "the module exists but the forward pass never calls it",
+        "choose a module on the path of this input",
+    )
 
 
 def run_to_hooks(model: nn.Module, names: Sequence[str], forward: Callable[[], Any]) -> dict[str, Tensor]:
@@ -87,11 +103,7 @@ def run_to_hooks(model: nn.Module, names: Sequence[str], forward: Callable[[], A
             handle.remove()
     missing = [name for name in names if name not in captured]
     if missing:
-        raise UserError(
-            f"you asked for the hook {missing[0]!r}",
-            "the module exists but the forward pass never calls it",
-            "choose a module on the path of this input",
-        )
+        raise never_called(missing[0])
     for name, value in captured.items():
         if not isinstance(value, Tensor):
             raise UserError(

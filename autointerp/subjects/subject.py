@@ -8,9 +8,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from autointerp.errors import UserError
 from autointerp.records import Grid
 
 Modality = Literal["text", "image"]
+At = tuple[Tensor, Tensor]  # rows [m, 1] and positions [1, k]: values[at] is the part [m, k] of values [n, length]
+Edit = Callable[[Tensor, At], Tensor]  # what becomes of the output [m, k, d] of a module, and where it belongs
 BOTH = "+"  # between the two modules of a hook on two towers, one for each modality
 
 
@@ -65,9 +68,35 @@ class Subject(Protocol):
         self,
         contexts: Sequence[Sequence[int]],
         length: int,
-        edits: Mapping[str, Callable[[Tensor], Tensor]],
+        edits: Mapping[str, Edit],
         images: Sequence[bytes] = (),
     ) -> Tensor: ...
+
+    def logits(
+        self,
+        contexts: Sequence[Sequence[int]],
+        length: int,
+        edits: Mapping[str, Edit],
+        images: Sequence[bytes] = (),
+    ) -> Tensor:
+        """Logits of the token behind each context, float32 [n, vocabulary]."""
+        ...
+
+    def generate(
+        self,
+        contexts: Sequence[Sequence[int]],
+        max_new_tokens: int,
+        edits: Mapping[str, Edit],
+        seeds: Sequence[int] | None = None,
+        temperature: float = 1.0,
+        images: Sequence[bytes] = (),
+    ) -> list[list[int]]:
+        """The tokens that follow each context: the likeliest ones, or drawn, with a seed for each context."""
+        ...
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of tokens, special ones left out."""
+        ...
 
     def shuffled(self, seed: int) -> "Subject": ...
 
@@ -85,16 +114,48 @@ class Seen:
 class WithoutLoss:
     """A subject that predicts nothing of what it reads."""
 
+    name: str
     has_loss = False
 
     def losses(
         self,
         contexts: Sequence[Sequence[int]],
         length: int,
-        edits: Mapping[str, Callable[[Tensor], Tensor]],
+        edits: Mapping[str, Edit],
         images: Sequence[bytes] = (),
     ) -> Tensor:
         raise NotImplementedError("nobody asks where has_loss is False")
+
+    def logits(
+        self,
+        contexts: Sequence[Sequence[int]],
+        length: int,
+        edits: Mapping[str, Edit],
+        images: Sequence[bytes] = (),
+    ) -> Tensor:
+        raise says_nothing(self.name)
+
+    def generate(
+        self,
+        contexts: Sequence[Sequence[int]],
+        max_new_tokens: int,
+        edits: Mapping[str, Edit],
+        seeds: Sequence[int] | None = None,
+        temperature: float = 1.0,
+        images: Sequence[bytes] = (),
+    ) -> list[list[int]]:
+        raise says_nothing(self.name)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        raise says_nothing(self.name)
+
+
+def says_nothing(name: str) -> UserError:
+    return UserError(
+        f"you asked what the subject {name!r} says next",
+        "it predicts no tokens",
+        "name a language model with its output layer, or leave causal evidence out",
+    )
 
 
 def choose_device(name: str) -> torch.device:

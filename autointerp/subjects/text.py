@@ -5,24 +5,33 @@ GGUF files are converted once.
 
 import copy
 import hashlib
+import inspect
 import logging
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import count, repeat
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationMixin
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    GenerationMixin,
+    LogitsProcessor,
+    LogitsProcessorList,
+)
 from transformers.utils.logging import disable_progress_bar
 
 from autointerp import assets
 from autointerp.errors import UserError
 from autointerp.subjects.hooks import replaced, resolve, run_to_hooks
-from autointerp.subjects.subject import Modality, Seen, permuted
+from autointerp.subjects.subject import Edit, Modality, Seen, permuted, says_nothing
 
 disable_progress_bar()  # a bar per model load says nothing in a log; ours show the long work
 
@@ -48,6 +57,11 @@ class TextSubject:
         self.attends = "attention_mask" in tokenizer.model_input_names
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
         self.pad_id = int(pad or 0)
+        self._takes = inspect.signature(model.forward).parameters.keys()
+        if self.has_loss:
+            # What follows a text is what the logits say: the penalties and limits that a maker ships would change it.
+            self._ends = ends_of(model)
+            self.model.generation_config = GenerationConfig(eos_token_id=self._ends or None, pad_token_id=self.pad_id)
 
     def resolve(self, hook: str) -> str:
         return resolve(self.model, hook)
@@ -109,20 +123,17 @@ class TextSubject:
         self,
         contexts: Sequence[Sequence[int]],
         length: int,
-        edits: Mapping[str, Callable[[Tensor], Tensor]],
+        edits: Mapping[str, Edit],
         images: Sequence[bytes] = (),
     ) -> Tensor:
         """Cross-entropy of the next token in nats, float32 [n, length - 1], nan where there is none.
 
         `edits` change the outputs [n, length, d] of the modules they name before the layers behind them read them.
-        Either all contexts come with a picture or none: the two sorts are read apart.
+        Contexts with a picture and those without are read apart, so an edit may see them in parts.
         """
         parts = []
         for rows, inputs in self._passes(contexts, length, images):
-            with (
-                torch.inference_mode(),
-                replaced(self.model, edits),
-            ):
+            with torch.inference_mode(), replaced(self.model, aware(edits, rows, lambda: repeat(length))):
                 logits = self.model(**inputs).logits
             ids, known = inputs["input_ids"], self._predicted(inputs)
             loss = torch.nn.functional.cross_entropy(
@@ -130,6 +141,75 @@ class TextSubject:
             ).view(len(ids), -1)
             parts.append((rows, loss.masked_fill(~known[:, 1:], torch.nan)))
         return in_order(parts)
+
+    def logits(
+        self,
+        contexts: Sequence[Sequence[int]],
+        length: int,
+        edits: Mapping[str, Edit],
+        images: Sequence[bytes] = (),
+    ) -> Tensor:
+        """Logits of the token behind each context, float32 [n, vocabulary]; edits as in `losses`.
+
+        What an edit puts out may require a gradient, and the logits then have one. Of a single context it may put out
+        several versions [m, length, d], which part ways from there: [m, vocabulary], and what is in front runs once.
+        """
+        if not self.has_loss:
+            raise says_nothing(self.name)
+        parts = []
+        for rows, inputs in self._passes(contexts, length, images):
+            last = torch.tensor([len(contexts[row]) - 1 for row in rows], device=self.device)
+            kept = torch.arange(length, device=self.device)
+            if "logits_to_keep" in self._takes:
+                kept = torch.tensor(sorted(set(last.tolist())), device=self.device)
+                inputs["logits_to_keep"] = kept
+            with replaced(self.model, aware(edits, rows, lambda: repeat(length))):
+                found = self.model(**inputs).logits.float()
+            place = torch.searchsorted(kept, last)
+            # The place of one context holds for all its versions.
+            parts.append((rows, found[:, int(place)] if len(rows) == 1 else found[torch.arange(len(rows)), place]))
+        return in_order(parts)
+
+    def generate(
+        self,
+        contexts: Sequence[Sequence[int]],
+        max_new_tokens: int,
+        edits: Mapping[str, Edit],
+        seeds: Sequence[int] | None = None,
+        temperature: float = 1.0,
+        images: Sequence[bytes] = (),
+    ) -> list[list[int]]:
+        """The tokens that follow each context, up to the one that ends the text, which is left out.
+
+        The likeliest token at each step, or, with a seed for each context, one drawn from the softmax of
+        logits / temperature: the same seed draws with the same luck, whatever the batch and the edits. At each step an
+        edit sees what is read anew: the context first, then one token after another (or all of it where there is no
+        cache), and `at` counts on from the context. Contexts of one length are read together, so nothing is padded.
+        """
+        if not self.has_loss:
+            raise says_nothing(self.name)
+        found: list[list[int]] = [[] for _ in contexts]
+        model: Any = self.model
+        for length in sorted({len(tokens) for tokens in contexts}):
+            alike = [at for at, tokens in enumerate(contexts) if len(tokens) == length]
+            pictures = [images[at] for at in alike] if images else ()
+            for part, inputs in self._passes([contexts[at] for at in alike], length, pictures):
+                rows = [alike[at] for at in part]
+                luck = [] if seeds is None else [Luck([seeds[row] for row in rows], temperature)]
+                with replaced(self.model, aware(edits, rows, partial(count, length))):
+                    written = model.generate(
+                        **inputs,
+                        max_new_tokens=max_new_tokens,
+                        do_sample=False,
+                        logits_processor=LogitsProcessorList(luck),
+                    )
+                for row, tokens in zip(rows, written[:, length:].tolist(), strict=True):
+                    end = next((at for at, token in enumerate(tokens) if token in self._ends), len(tokens))
+                    found[row] = tokens[:end]
+        return found
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
 
     def _predicted(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """The tokens that can be predicted, bool [n, length]."""
@@ -157,6 +237,54 @@ class TextSubject:
             ids[row, : len(tokens)] = torch.tensor(tokens)
             mask[row, : len(tokens) if self.attends else length] = 1
         return ids.to(self.device), mask.to(self.device)
+
+
+def aware(
+    edits: Mapping[str, Edit], rows: Sequence[int], lengths: Callable[[], Iterator[int]]
+) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Edits that know where an output belongs: it holds the last positions of these contexts as far as they are read.
+
+    `lengths` counts how far that is, call by call of the model.
+    """
+
+    def locate(hook: str, edit: Edit) -> Callable[[Tensor], Tensor]:
+        reached = lengths()
+
+        def change(hidden: Tensor) -> Tensor:
+            end = next(reached)
+            if hidden.ndim != 3 or len(hidden) != len(rows) or hidden.shape[1] > end:
+                raise UserError(
+                    f"you asked for a change at the hook {hook!r}",
+                    f"its output has shape {tuple(hidden.shape)}, not [batch, tokens, d]",
+                    "choose a module that puts out one vector per token",
+                )
+            row = torch.tensor(rows, device=hidden.device)[:, None]
+            return edit(hidden, (row, torch.arange(end - hidden.shape[1], end, device=hidden.device)[None]))
+
+        return change
+
+    return {hook: locate(hook, edit) for hook, edit in edits.items()}
+
+
+class Luck(LogitsProcessor):  # type: ignore[misc]  # transformers is untyped
+    """Gumbel noise on logits / temperature: the largest sum is a draw from their softmax (Gumbel-max trick).
+
+    Each row has a generator of its own, so a draw depends on its seed and not on the batch.
+    """
+
+    def __init__(self, seeds: Sequence[int], temperature: float) -> None:
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self.temperature = temperature
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        waits = [torch.empty(scores.shape[1]).exponential_(generator=generator) for generator in self.generators]
+        return scores.float() / self.temperature - torch.stack(waits).log().to(scores.device)
+
+
+def ends_of(model: Any) -> list[int]:
+    """The tokens that end a text, as the model's maker has it."""
+    ends = model.generation_config.eos_token_id
+    return [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
 
 
 def in_order(parts: Sequence[tuple[Sequence[int], Tensor]]) -> Tensor:

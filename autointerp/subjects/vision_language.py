@@ -5,7 +5,6 @@ positions of one stream, and one dictionary reads them.
 """
 
 import copy
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,7 +38,6 @@ class VisionLanguageSubject(TextSubject):
         self._marks = {mark for name in MARKS if isinstance(mark := getattr(processor, name, None), str) and mark}
         # An image token is a patch, whatever the tokenizer calls it.
         self.special_ids = self.special_ids - {self.image_id}
-        self._takes = inspect.signature(model.forward).parameters.keys()
 
     def reads(self, hooks: Sequence[str]) -> frozenset[Modality]:
         return frozenset({"text", "image"})

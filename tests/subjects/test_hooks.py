@@ -12,6 +12,7 @@ from transformers import BertConfig, BertModel
 
 from autointerp.errors import UserError
 from autointerp.subjects.hooks import replaced, resolve, run_to_hooks
+from autointerp.subjects.subject import At
 from autointerp.subjects.text import TextSubject
 
 CONTEXTS = [list(range(2, 2 + n)) for n in (12, 5, 9, 12, 1, 7, 11)]
@@ -257,8 +258,8 @@ def test_an_edited_model_is_as_it_was_afterwards_and_after_an_error(tiny_subject
     def fail(hidden: Tensor) -> Tensor:
         raise RuntimeError("the edit failed")
 
-    with pytest.raises(RuntimeError, match="the edit failed"):
-        tiny_subject.losses(contexts, LENGTH, {LAYERS[0]: torch.zeros_like, LAYERS[1]: fail})
+    with pytest.raises(RuntimeError, match="the edit failed"), replaced(tiny_subject.model, {LAYERS[1]: fail}):
+        full_forward(tiny_subject, contexts)
     assert hooks_on(tiny_subject.model) == n_hooks
     after = full_forward(tiny_subject, contexts)
     assert all(torch.equal(a, b) for a, b in zip(after, before, strict=True))
@@ -271,7 +272,7 @@ def slow_losses(subject: TextSubject, tokens: list[int]) -> list[float]:
     return [float(logits[at].logsumexp(0) - logits[at, after]) for at, after in enumerate(tokens[1:])]
 
 
-@pytest.mark.parametrize("edits", [{}, {LAYERS[1]: lambda hidden: hidden}], ids=["no edit", "identity"])
+@pytest.mark.parametrize("edits", [{}, {LAYERS[1]: lambda hidden, _: hidden}], ids=["no edit", "identity"])
 def test_losses_are_those_of_each_context_alone_and_nan_without_a_next_token(
     tiny_subject: TextSubject, edits: dict[str, Any]
 ) -> None:
@@ -286,7 +287,7 @@ def test_losses_are_those_of_each_context_alone_and_nan_without_a_next_token(
 def test_an_edit_moves_only_the_losses_from_its_position_on(tiny_subject: TextSubject) -> None:
     tokens = list(range(2, 2 + LENGTH))
 
-    def edit(hidden: Tensor) -> Tensor:
+    def edit(hidden: Tensor, _: At) -> Tensor:
         hidden = hidden.clone()
         hidden[:, 5] = 0
         return hidden

@@ -1,6 +1,5 @@
 """Vision-language subjects: pictures and text as one sequence, read as the model's own processor has it."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from autointerp.errors import UserError
 from autointerp.records import Grid
 from autointerp.subjects.load import load
 from autointerp.subjects.positions import PositionRule
-from autointerp.subjects.subject import Seen
+from autointerp.subjects.subject import At, Edit, Seen
 from autointerp.subjects.vision_language import VisionLanguageSubject
 from tests.conftest import SIDE
 from tests.subjects.pictures import noise, spot
@@ -176,7 +175,7 @@ def test_contexts_without_pictures_need_no_pictures(vlm: VisionLanguageSubject) 
 
 @pytest.mark.parametrize("edited", [False, True], ids=["no edit", "identity"])
 def test_losses_are_those_of_the_model_and_nan_at_patches(edited: bool, vlm: VisionLanguageSubject) -> None:
-    edits: dict[str, Callable[[Tensor], Tensor]] = {HOOK: lambda hidden: hidden} if edited else {}
+    edits: dict[str, Edit] = {HOOK: lambda hidden, _: hidden} if edited else {}
     with_picture = [at for at, picture in enumerate(PICTURES) if picture]
     contexts, images = contexts_of(vlm)
     for rows in (with_picture, [at for at in range(5) if at not in with_picture]):
@@ -216,7 +215,7 @@ def test_losses_of_a_mixed_batch_come_in_the_order_of_its_contexts(vlm: VisionLa
 def test_an_edit_moves_the_losses_from_its_position_on(vlm: VisionLanguageSubject) -> None:
     one = look(vlm, noise(), "the cat sat on the mat")
 
-    def edit(hidden: Tensor) -> Tensor:
+    def edit(hidden: Tensor, _: At) -> Tensor:
         assert hidden.shape == (1, LENGTH, 16)
         changed = hidden.clone()
         changed[:, 20] += 1
