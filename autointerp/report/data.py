@@ -173,6 +173,7 @@ class Report:
     config: str = ""
     pictures: dict[int, bytes] = field(default_factory=dict)  # WebP files by context
     circularity: pd.DataFrame = field(default_factory=pd.DataFrame)  # circularity.csv, empty where no audit ran
+    calibration: pd.DataFrame = field(default_factory=pd.DataFrame)  # calibration.csv, likewise
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -16,7 +16,9 @@ from autointerp.collect.sketch import histogram_edges
 from autointerp.collect.stage import load_figures
 from autointerp.evidence.reader import DictionaryEvidence, read_pictures
 from autointerp.explain import stage as explain
+from autointerp.config import RuleExplainer
 from autointerp.job import Job
+from autointerp.measure import calibration
 from autointerp.measure import dictionaries as measure
 from autointerp.rate import ratings
 from autointerp.records import Explanation
@@ -85,6 +87,8 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
     frames = {name: getattr(report, name) for name in ("dictionaries", "features", "scores", "roles", "costs")}
     if job.config.audit is not None:
         frames["circularity"] = report.circularity
+    if job.config.calibration is not None:
+        frames["calibration"] = report.calibration
     for name, frame in frames.items():
         csv.write(folder / f"{name}.csv", frame)
     write_text(folder / "index.html", html.render(report))
@@ -161,6 +165,7 @@ def gather(job: Job) -> Report:
         config=config.dump(cfg),
         pictures=thumbnails(job, shown),
         circularity=audited(job, scores, roles),
+        calibration=calibrated(job, scores),
     )
 
 
@@ -257,6 +262,18 @@ def audited(job: Job, scores: pd.DataFrame, roles: Roles) -> pd.DataFrame:
         job.config.score.resamples,
     )
     return pd.DataFrame(crossed.rows(effects), columns=CIRCULARITY)
+
+
+def calibrated(job: Job, scores: pd.DataFrame) -> pd.DataFrame:
+    """calibration.csv; without rows where the features of the run are not planted."""
+    if job.config.calibration is None:
+        return pd.DataFrame(columns=calibration.COLUMNS)
+    folder, (seed, resamples) = job.directory / "truths", (job.config.seed, job.config.score.resamples)
+    states = {name: role.states for name, role in job.config.explainers.items() if isinstance(role, RuleExplainer)}
+    rows = calibration.calibrate(scores, pd.read_parquet(folder / "scores.parquet"), states, seed, resamples)
+    verdicts = pd.read_parquet(job.directory / "verdicts.parquet")
+    rows += calibration.answers(verdicts, pd.read_parquet(folder / "verdicts.parquet"), seed, resamples)
+    return pd.DataFrame(rows, columns=calibration.COLUMNS)
 
 
 def thumbnails(job: Job, evidence: dict[tuple[str, int], FeatureEvidence]) -> dict[int, bytes]:
