@@ -58,6 +58,8 @@ def content(report: Report) -> dict[str, Any]:
         "anchors": tables.anchor_tables(report),
         "others": tables.other_tables(report),
         "audit": tables.audit(report),
+        "calibrations": tables.calibrations(report),
+        "calibrated": sentences.calibrated(report),
         "carried": tables.generalisation(report),
         "forms": tables.by_form(report),
         "carried_note": sentences.generalisation(report),

@@ -73,6 +73,7 @@ def inputs(job: Job) -> dict[str, str]:
                 job.config.score.resamples,
                 job.config.circularity.model_dump(),
                 job.config.audit and job.config.audit.model_dump(),
+                job.config.calibration and job.config.calibration.model_dump(),
             ]
         ),
         "templates": digest(assets.templates()),
