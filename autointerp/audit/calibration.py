@@ -21,8 +21,8 @@ WINDOW = 32  # where the other run shows pictures, or texts whole
 def planted(config: RunConfig, features: int) -> RunConfig:
     """The config that calibrates another one: its judges and its explainers, on `features` planted ones a dictionary.
 
-    What judges are asked, how many excerpts they see, and how verdicts become scores is as in that other run, and so are
-    grades. Explanations from files are about other features and stay out. Of a trained dictionary only the features
+    What judges are asked, how many excerpts they see and how verdicts become scores is as in that other run, and so
+    are grades. Explanations from files are about other features and stay out. Of a trained dictionary the features
     whose rule is known take part; explainers write for the exact one, whose features are drawn by seed.
     """
     writers = {name: role for name, role in config.explainers.items() if not isinstance(role, GivenExplainer)}

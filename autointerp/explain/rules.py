@@ -21,7 +21,7 @@ def known(job: Job) -> dict[Key, Rule]:
             f"the subject {job.config.subject.model!r} is not a planted one: nobody knows the rules of its features",
             "use another explainer, or `autointerp calibrate`",
         )
-    found = {}
+    found: dict[Key, Rule] = {}
     for name, entry in job.config.dictionaries.items():
         rules = features_of(entry.path) if entry.path is not None else {}
         found |= {(name, feature): subject.rules[rule] for feature, rule in sorted(rules.items())}
@@ -35,7 +35,7 @@ def stated(job: Job, states: Statement) -> Mapping[Key, Rule]:
         return rules
     if states != "wrong":
         return {key: rule.broader if states == "broader" else rule.narrower for key, rule in rules.items()}
-    found = {}
+    found: dict[Key, Rule] = {}
     for dictionary in job.config.dictionaries:
         keys = [key for key in rules if key[0] == dictionary]
         if len(keys) > 1:

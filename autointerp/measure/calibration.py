@@ -82,15 +82,16 @@ def answers(verdicts: pd.DataFrame, truths: pd.DataFrame, seed: int, resamples: 
 
     verdicts and truths have the columns of verdicts.parquet.
     wrong_answers: the share of items that the judge answers otherwise than the perfect reader, by feature.
-    shared_error, effective_judges: over the items that all judges of a dictionary answered, of the differences to the
-    perfect reader (measure.circularity).
+    shared_error, effective_judges: over the items that all judges of a dictionary answered, of being wrong or not
+    (measure.circularity; the phi of Kohli 2026).
     """
     asked = verdicts["question"].isin(YES_OR_NO) & (verdicts["control"] == "none") & (verdicts["rubric"] != "")
     keys = [*ITEM, "scorer"]
     both = verdicts[asked].dropna(subset=["value"]).merge(truths[[*keys, "value"]], on=keys, suffixes=("", "_true"))
-    both = both.assign(wrong=both["value"] - both["value_true"], metric=both["question"].map(PRIMARY))
+    # Signed differences of a yes and a no would agree wherever two judges err at all: both can only err one way.
+    both = both.assign(wrong=(both["value"] - both["value_true"]).abs(), metric=both["question"].map(PRIMARY))
     for key, group in both.groupby(ARM, sort=True):
-        of_features = group["wrong"].abs().groupby(group["feature"]).mean().to_numpy(float)
+        of_features = group["wrong"].groupby(group["feature"]).mean().to_numpy(float)
         blank = dict(zip(ARM, map(str, key), strict=True))
         yield row(blank, "wrong_answers", mean_interval(of_features, seed, resamples), 0.0, "")
     for (dictionary, metric), group in both.groupby(["dictionary", "metric"], sort=True):

@@ -14,9 +14,9 @@ from autointerp.audit import anchored, crossed
 from autointerp.audit.roles import Roles
 from autointerp.collect.sketch import histogram_edges
 from autointerp.collect.stage import load_figures
+from autointerp.config import RuleExplainer
 from autointerp.evidence.reader import DictionaryEvidence, read_pictures
 from autointerp.explain import stage as explain
-from autointerp.config import RuleExplainer
 from autointerp.job import Job
 from autointerp.measure import calibration
 from autointerp.measure import dictionaries as measure
