@@ -4,6 +4,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from autointerp import assets
 from autointerp import config as configuration
 from autointerp.config import GivenExplainer, Judge, Role, RunConfig, Statement
 from autointerp.errors import UserError
@@ -74,6 +75,8 @@ def plainly(role: Judge) -> dict[str, Any]:
 
 def of_known_rule(path: str, n: int, seed: int) -> list[int]:
     """n features of a dictionary whose rules are known, drawn by seed."""
-    known = np.array(sorted(features_of(path)))
+    location = assets.locate(path)
+    assert location is not None, "planted dictionaries are shipped"
+    known = np.array(sorted(features_of(location)))
     drawn = np.random.default_rng(stable_hash(seed, "calibration", path)).permutation(known)[:n]
     return [int(feature) for feature in sorted(drawn)]

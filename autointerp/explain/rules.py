@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from autointerp import assets
 from autointerp.config import Statement
 from autointerp.errors import UserError
 from autointerp.job import Job
@@ -23,7 +24,8 @@ def known(job: Job) -> dict[Key, Rule]:
         )
     found: dict[Key, Rule] = {}
     for name, entry in job.config.dictionaries.items():
-        rules = features_of(entry.path) if entry.path is not None else {}
+        location = assets.locate(entry.path) if entry.path is not None else None
+        rules = features_of(location) if location is not None else {}
         found |= {(name, feature): subject.rules[rule] for feature, rule in sorted(rules.items())}
     return found
 
@@ -34,7 +36,8 @@ def stated(job: Job, states: Statement) -> Mapping[Key, Rule]:
     if states == "rule":
         return rules
     if states != "wrong":
-        return {key: rule.broader if states == "broader" else rule.narrower for key, rule in rules.items()}
+        neighbours = {key: rule.broader if states == "broader" else rule.narrower for key, rule in rules.items()}
+        return {key: rule for key, rule in neighbours.items() if rule is not None}
     found: dict[Key, Rule] = {}
     for dictionary in job.config.dictionaries:
         keys = [key for key in rules if key[0] == dictionary]

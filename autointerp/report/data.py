@@ -173,7 +173,8 @@ class Report:
     config: str = ""
     pictures: dict[int, bytes] = field(default_factory=dict)  # WebP files by context
     circularity: pd.DataFrame = field(default_factory=pd.DataFrame)  # circularity.csv, empty where no audit ran
-    calibration: pd.DataFrame = field(default_factory=pd.DataFrame)  # calibration.csv, likewise
+    confusion: pd.DataFrame = field(default_factory=pd.DataFrame)  # judge, people, rating, count; empty without raters
+    calibration: pd.DataFrame = field(default_factory=pd.DataFrame)  # calibration.csv, empty on features of a model
 
     @cached_property
     def names(self) -> tuple[str, ...]:

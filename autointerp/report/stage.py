@@ -93,9 +93,10 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
     for name, frame in frames.items():
         csv.write(folder / f"{name}.csv", frame)
     write_text(folder / "index.html", html.render(report))
+    write_text(folder / "audit.html", html.render_audit(report))
     # costs.csv says what this machine spent, so it may differ between two runs that agree in everything else.
     outputs = [folder / f"{name}.csv" for name in frames if name != "costs"]
-    return [*outputs, folder / "index.html"], {}
+    return [*outputs, folder / "index.html", folder / "audit.html"], {}
 
 
 def gather(job: Job) -> Report:

@@ -176,31 +176,6 @@ def anchor_tables(report: Report) -> tuple[Grid, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class EffectRow:
-    """One effect of the crossed design; `estimate` is None where the design cannot tell it."""
-
-    effect: str
-    estimate: Estimate | None
-    power: float
-    note: str
-
-
-def audit(report: Report) -> tuple[EffectRow, ...]:
-    """The rows of circularity.csv."""
-    frame = report.circularity
-    if frame.empty:
-        return ()
-    values = zip(
-        texts(frame, "effect"), flags(frame, "identified"), texts(frame, "note"),
-        *(numbers(frame, name) for name in ("value", "low", "high", "n", "power")), strict=True,
-    )  # fmt: skip
-    return tuple(
-        EffectRow(effect, Estimate(value, low, high, int(n), 0, "") if identified else None, power, note)
-        for effect, identified, note, value, low, high, n, power in values
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class Known:
     """A number about a judge beside what a perfect reader gets; `estimate` is None where nobody asked."""
 

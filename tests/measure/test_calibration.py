@@ -97,7 +97,7 @@ def test_controls_and_second_numbers_of_a_question_take_no_part() -> None:
 
 
 def verdicts(wrong: dict[str, np.ndarray], n: int, per: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Yes or no of judges over n features of `per` items, and the right answers; wrong [n * per] says where they err."""
+    """Yes or no of judges over n features of `per` items, and the right answers; `wrong` says where they err."""
     rng = np.random.default_rng(1)
     true = rng.integers(2, size=n * per).astype(float)
     blank = {"dictionary": "exact", "question": "detection", "control": "none", "explainer": "rule", "rubric": "r"}
