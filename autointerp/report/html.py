@@ -20,7 +20,7 @@ from autointerp.report.data import GRADES, Report
 def render(report: Report) -> str:
     """The page. Equal reports give equal bytes."""
     script = (assets.templates() / "report.js").read_text("utf-8")
-    return rendered("page.html.j2", report, script, script=Markup(script), blocks=payload.blocks(report))
+    return rendered("page.html.j2", report, script, blocks=payload.blocks(report))
 
 
 def render_audit(report: Report) -> str:
@@ -30,8 +30,8 @@ def render_audit(report: Report) -> str:
 
 def rendered(template: str, report: Report, script: str, **more: Any) -> str:
     style = (assets.templates() / "report.css").read_text("utf-8")
-    shown = {"report": report, "style": Markup(style), "policy": policy(style, script), **content(report), **more}
-    page = environment().get_template(template).render(shown)  # styles and scripts are our own files, not data
+    files = {"style": Markup(style), "script": Markup(script), "policy": policy(style, script)}  # our own, not data
+    page = environment().get_template(template).render({"report": report, **files, **content(report), **more})
     return page.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate in a name cannot be written to a file
 
 
