@@ -129,9 +129,15 @@ class CollectConfig(Record):
 class EvidenceConfig(Record):
     """What explainers and judges get to see."""
 
-    features: int = Field(100, ge=1, description="Alive features to evaluate per dictionary, drawn by seed.")
+    features: int = Field(
+        100,
+        ge=0,
+        description="Alive features to evaluate per dictionary, drawn by seed; 0 evaluates picked ones alone.",
+    )
     picked: dict[str, tuple[int, ...]] = Field(
-        {}, description="Hand-picked features by dictionary name, instead of the draw; labelled hand-picked everywhere."
+        {},
+        description="Hand-picked features by dictionary name, evaluated beside the draw: labelled hand-picked "
+        "everywhere, in no mean.",
     )
     window: int = Field(
         32,
@@ -457,6 +463,10 @@ class RunConfig(Record):
         stray = sorted(set(self.evidence.picked) - set(self.dictionaries))
         if stray:
             raise ValueError(f"evidence.picked names {stray[0]!r}, which is not one of {sorted(self.dictionaries)}")
+        if not self.evidence.features and not any(self.evidence.picked.values()):
+            raise ValueError(
+                "evidence.features = 0 and evidence.picked names no feature: nothing would be evaluated, set either"
+            )
         for name, entry in self.dictionaries.items():
             other = self.dictionaries.get(entry.like or name)
             if other is None or (entry.like and other.control):

@@ -1,5 +1,6 @@
 """What a run would do and ask for, worked out from the config alone. Nothing is loaded that costs time or money."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from math import ceil
 
@@ -64,7 +65,7 @@ def plan(config: RunConfig) -> Plan:
             raise UserError(f"you asked for explanations by {name!r}", f"there is no {writer.path}", "check its path")
     if assets.locate(config.subject.model) is None:
         notes.append(f"the subject {config.subject.model} is not a local path: it will be loaded from the hub")
-    n_dictionaries, n_features = len(config.dictionaries), config.evidence.features
+    n_features, n_picked = config.evidence.features, sum(len(set(one)) for one in config.evidence.picked.values())
     sees = sources.has_pictures(config.corpus)
     shown = TOKENS_PER_PICTURE if sees else config.evidence.window or config.corpus.context_length
     per_excerpt = shown + TOKENS_PER_EXCERPT_OVERHEAD
@@ -72,11 +73,18 @@ def plan(config: RunConfig) -> Plan:
     n_items = n_firing + n_silent
     length = config.corpus.context_length
     stages = [
-        StagePlan("collect", f"{config.corpus.contexts:,} contexts of {length} tokens, {n_dictionaries} dictionaries"),
-        StagePlan("evidence", f"{n_features} features a dictionary, up to {n_items} excerpts a split"),
+        StagePlan(
+            "collect",
+            f"{config.corpus.contexts:,} contexts of {length} tokens, {len(config.dictionaries)} dictionaries",
+        ),
+        StagePlan(
+            "evidence",
+            f"{n_features} features a dictionary{f' and {n_picked} hand-picked' if n_picked else ''}, up to {n_items} "
+            "excerpts a split",
+        ),
     ]
     for name, role in config.explainers.items():
-        n = n_dictionaries_of(config, role.dictionaries) * min(role.features or n_features, n_features)
+        n = n_explained(config, role.dictionaries, role.features)
         if isinstance(role, LLMExplainer):
             shared = words(rubric.asked(role.rubric, "explain", sees, config.rubrics).text)
             each = shared + per_excerpt * (min(role.examples, n_firing) + min(role.n_silent, n_silent))
@@ -153,11 +161,11 @@ def asked(
 
 def n_cases(config: RunConfig, judge: Judge) -> int:
     """How many explanations a judge takes in, controls left out."""
-    most, cases = config.evidence.features, 0
+    cases = 0
     for name, role in config.explainers.items():
         if judge.explainers is None or name in judge.explainers:
             both = set(role.dictionaries or config.dictionaries) & set(judge.dictionaries or config.dictionaries)
-            cases += len(both) * min(judge.features or most, role.features or most, most)
+            cases += n_explained(config, both, judge.features, role.features)
     return cases
 
 
@@ -168,8 +176,11 @@ def n_shown(question: str, evidence: EvidenceConfig) -> int:
     return firing + silent.get(question, evidence.negatives)
 
 
-def n_dictionaries_of(config: RunConfig, named: tuple[str, ...] | None) -> int:
-    return len(config.dictionaries if named is None else named)
+def n_explained(config: RunConfig, named: Collection[str] | None, *limits: int | None) -> int:
+    """How many features of some dictionaries, all where none is named: the draw within its limits, and picked ones."""
+    names = config.dictionaries if named is None else named
+    drawn = min([config.evidence.features, *(limit for limit in limits if limit is not None)])
+    return sum(drawn + len(set(config.evidence.picked.get(name, ()))) for name in names)
 
 
 def words(text: str) -> int:

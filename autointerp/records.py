@@ -7,6 +7,7 @@ import numpy as np
 
 Split = Literal["explain", "score"]
 SPLITS: tuple[Split, Split] = ("explain", "score")  # their index is the int8 that sketches store
+SEEDED, PICKED = "seeded draw", "hand-picked"  # who selected a feature
 
 
 @dataclass(frozen=True, slots=True)

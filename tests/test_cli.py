@@ -361,13 +361,15 @@ def test_a_picked_feature_out_of_range(command: Command, config: Path) -> None:
 
 def test_a_picked_feature_that_never_fires_gives_a_report_that_says_so(command: Command, config: Path) -> None:
     dead = next(feature for feature, rule in enumerate(plant.RULES) if feature in plant.DEAD)
-    assert command("run", config, "--set", f"evidence.picked={{rules=[{dead}]}}").code == 0
+    picked = ("--set", "evidence.features=0", "--set", f"evidence.picked={{rules=[{dead}]}}")
+    assert command("run", config, *picked).code == 0
     features = pd.read_csv("runs/planted/report/features.csv")
     assert features["dead"].tolist() == [True]
 
 
 def test_picked_features_are_labelled_everywhere(command: Command, config: Path) -> None:
-    assert command("run", config, "--set", "evidence.picked={rules=[6, 0, 2]}").code == 0
+    picked = ("--set", "evidence.features=0", "--set", "evidence.picked={rules=[6, 0, 2]}")
+    assert command("run", config, *picked).code == 0
     features = pd.read_csv("runs/planted/report/features.csv", keep_default_na=False)
     assert set(features["feature"]) == {6, 0, 2}
     assert set(features["selected_by"]) == {"hand-picked"}

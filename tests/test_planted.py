@@ -195,7 +195,7 @@ def test_the_splits_share_no_document(run: Path) -> None:
 def test_replay_agrees_with_the_sketch(run: Path) -> None:
     assert facts(run, "evidence")["replay_disagreements"] == {"rules": 0}
     assert facts(run, "evidence")["draws"] == {
-        "rules": {"evaluated": len(RULES) - len(plant.DEAD), "dead_met": len(plant.DEAD), "selected_by": "seeded draw"}
+        "rules": {"evaluated": len(RULES) - len(plant.DEAD), "dead_met": len(plant.DEAD), "hand_picked": 0}
     }
 
 

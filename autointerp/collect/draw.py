@@ -1,4 +1,4 @@
-"""Which features get evaluated: drawn before anything is looked at."""
+"""Which features get evaluated: drawn before anything is looked at, and those that were picked by hand beside them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,13 +8,12 @@ from numpy.typing import NDArray
 
 from autointerp.errors import UserError
 from autointerp.job import Job
-
-SEEDED, PICKED = "seeded draw", "hand-picked"
+from autointerp.records import PICKED, SEEDED
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """The features of one dictionary, in the order of the draw. `dead` were met on the way: counted, not hidden."""
+    """Features of one dictionary, in the order they were drawn or named; the `dead` met on the way are counted."""
 
     features: tuple[int, ...]
     dead: tuple[int, ...]
@@ -48,12 +47,22 @@ def check_picked(name: str, width: int, picked: Iterable[int]) -> None:
             )
 
 
-def draw(order: Iterable[int], fired: NDArray[np.int64], n: int | None, selected_by: str) -> Draw:
-    """The first n alive features of an order, all where n is None, and the dead ones met on the way."""
+def draw(order: Iterable[int], fired: NDArray[np.int64], n: int) -> Draw:
+    """The first n alive features of an order and the dead ones met on the way; of n = 0, none of either."""
     alive: list[int] = []
     dead: list[int] = []
     for feature in order:
-        (alive if fired[feature] else dead).append(int(feature))
         if len(alive) == n:
             break
-    return Draw(tuple(alive), tuple(dead), selected_by)
+        (alive if fired[feature] else dead).append(int(feature))
+    return Draw(tuple(alive), tuple(dead), SEEDED)
+
+
+def beside(drawn: Draw, picked: Iterable[int], fired: NDArray[np.int64]) -> Draw:
+    """The picked features that were not drawn. One that was had been chosen before anybody looked: it stays drawn."""
+    named = [feature for feature in dict.fromkeys(picked) if feature not in {*drawn.features, *drawn.dead}]
+    return Draw(
+        tuple(feature for feature in named if fired[feature]),
+        tuple(feature for feature in named if not fired[feature]),
+        PICKED,
+    )

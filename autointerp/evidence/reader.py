@@ -1,6 +1,6 @@
 """Evidence as the later stages read it back: items by feature, the shared pool, and what fires in it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from autointerp.evidence.replay import Contexts, read_images
-from autointerp.records import SPLITS, Evidence, Excerpt, Grid, Item, Split
+from autointerp.records import PICKED, SPLITS, Evidence, Excerpt, Grid, Item, Split
 
 
 class PoolReader:
@@ -36,8 +36,8 @@ def read_pictures(job_folder: Path, contexts: Iterable[int]) -> dict[int, bytes]
 class DictionaryEvidence:
     """All evidence of one dictionary.
 
-    `features` is a frame with one row per drawn feature, dead ones among them; `firings` has the columns feature,
-    window (row of the pool), position (within it) and activation.
+    `features` is a frame with one row per drawn or picked feature, dead ones among them; `firings` has the columns
+    feature, window (row of the pool), position (within it) and activation.
     """
 
     def __init__(self, folder: Path, name: str, split_hash: str) -> None:
@@ -46,8 +46,18 @@ class DictionaryEvidence:
 
     @cached_property
     def alive(self) -> list[int]:
-        """The drawn features that fire, in the order of the draw."""
+        """The features that fire: the drawn ones, in the order of the draw, then the hand-picked ones."""
         return [int(f) for f in self.features.loc[~self.features["dead"], "feature"]]
+
+    @cached_property
+    def picked(self) -> frozenset[int]:
+        """The hand-picked features, dead ones among them."""
+        return frozenset(self.features.loc[self.features["selected_by"] == PICKED, "feature"].tolist())
+
+    def first(self, n: int | None) -> list[int]:
+        """The first n alive features of the draw, all where n is None, and those that were asked for by name."""
+        drawn = [feature for feature in self.alive if feature not in self.picked]
+        return drawn[:n] + [feature for feature in self.alive if feature in self.picked]
 
     @cached_property
     def reasons(self) -> dict[int, str]:
@@ -74,6 +84,11 @@ class DictionaryEvidence:
             )
             for feature, sides in grouped.items()
         }
+
+
+def picked_of(evidence: Mapping[str, DictionaryEvidence]) -> frozenset[tuple[str, int]]:
+    """The hand-picked features of all dictionaries, as (dictionary, feature)."""
+    return frozenset((name, feature) for name, side in evidence.items() for feature in side.picked)
 
 
 def excerpt_of(row: dict[str, Any]) -> Excerpt:

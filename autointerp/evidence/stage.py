@@ -9,7 +9,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from autointerp.collect.draw import PICKED, SEEDED, Draw, check_picked, draw, order
+from autointerp.collect.draw import Draw, beside, check_picked, draw, order
 from autointerp.collect.sketch import Sketch
 from autointerp.collect.stage import load_sketch
 from autointerp.errors import UserError
@@ -79,6 +79,7 @@ POOL = pa.schema(
 POOL_FIRINGS = pa.schema(
     [("feature", pa.int64()), ("window", pa.int32()), ("position", pa.int32()), ("activation", pa.float32())]
 )
+SCHEMAS = {"": ITEMS, ".features": FEATURES, ".pool": POOL_FIRINGS}  # of a dictionary's tables, by ending
 
 
 def inputs(job: Job) -> dict[str, str]:
@@ -104,23 +105,34 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
     replay = Replay(job, contexts)
     outputs, draws, disagreements = [folder / "pool.parquet"], {}, {}
     write_table(outputs[0], pool_rows(contexts, pools), POOL)
-    chosen = {name: choose(job, name, contexts, pools) for name in job.dictionaries}
-    firings = replay.firings({name: (c.read, c.rows) for name, c in chosen.items()})
-    with progress("choosing evidence", len(chosen)) as advance:
-        for name, choice in chosen.items():
-            drawn = choice.drawn
-            for suffix, (rows, schema) in tables(job, name, choice, contexts, pools, firings[name]).items():
+    seeded: dict[str, Choice] = {}
+    by_hand: dict[str, Choice] = {}
+    for name in job.dictionaries:
+        sketch, _ = load_sketch(job, name)
+        drawn, named = selected(job, name, sketch)
+        seeded[name] = choose(job, name, sketch, drawn, contexts, pools)
+        if named.features or named.dead:
+            by_hand[name] = choose(job, name, sketch, named, contexts, pools)
+        draws[name] = {
+            "evaluated": len(drawn.features),
+            "dead_met": len(drawn.dead),
+            "hand_picked": len(named.features) + len(named.dead),
+        }
+    # Read apart: a drawn feature is seen over the same contexts whatever was picked beside it.
+    read = [
+        (choices, replay.firings({n: (c.read, c.rows) for n, c in choices.items()})) for choices in (seeded, by_hand)
+    ]
+    with progress("choosing evidence", len(seeded)) as advance:
+        for name in seeded:
+            both = [(choices[name], firings[name]) for choices, firings in read if name in choices]
+            parts = [tables(job, name, choice, contexts, pools, firings) for choice, firings in both]
+            for suffix, schema in SCHEMAS.items():
                 path = folder / f"{name}{suffix}.parquet"
-                write_table(path, rows, schema)
+                write_table(path, [row for part in parts for row in part[suffix]], schema)
                 outputs.append(path)
-            draws[name] = {
-                "evaluated": len(drawn.features),
-                "dead_met": len(drawn.dead),
-                "selected_by": drawn.selected_by,
-            }
-            disagreements[name] = disagreement(contexts, choice, firings[name])
+            disagreements[name] = sum(disagreement(contexts, choice, firings) for choice, firings in both)
             advance(1)
-    log.info("  %s", ", ".join(f"{n}: {d['evaluated']} features" for n, d in draws.items()))
+    log.info("  %s", ", ".join(f"{n}: {d['evaluated']} features{picked_too(d)}" for n, d in draws.items()))
     short = int((contexts.n_windows == 0).sum())
     if short:
         log.info("  %d contexts are shorter than one excerpt of %d tokens and give no evidence", short, config.window)
@@ -129,7 +141,7 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What is looked at of one dictionary: the drawn features, where each stands in the sketch, and which contexts.
+    """What is looked at of one dictionary: its features, where each stands in the sketch, and which contexts.
 
     `neighbours` [n, NEIGHBOURS] are the nearest other features by cosine.
     """
@@ -147,16 +159,21 @@ class Choice:
         return np.union1d(self.features, self.neighbours.ravel())
 
 
-def choose(job: Job, name: str, contexts: Contexts, pools: list[Pool]) -> Choice:
-    config, dictionary = job.config.evidence, job.dictionaries[name]
-    sketch, _ = load_sketch(job, name)
+def selected(job: Job, name: str, sketch: Sketch) -> tuple[Draw, Draw]:
+    """The seeded draw of a dictionary, and what was picked by hand beside it."""
+    config, width, fired = job.config.evidence, job.dictionaries[name].width, sketch.fired.numpy()
     picked = config.picked.get(name, ())
-    check_picked(name, dictionary.width, picked)
-    fired = sketch.fired.numpy()
-    if picked:
-        drawn = draw(dict.fromkeys(picked), fired, None, PICKED)
-    else:
-        drawn = draw(order(job, name, dictionary.width), fired, config.features, SEEDED)
+    check_picked(name, width, picked)
+    drawn = draw(order(job, name, width), fired, config.features)
+    return drawn, beside(drawn, picked, fired)
+
+
+def picked_too(drawn: dict[str, int]) -> str:
+    return f" and {drawn['hand_picked']} hand-picked" if drawn["hand_picked"] else ""
+
+
+def choose(job: Job, name: str, sketch: Sketch, drawn: Draw, contexts: Contexts, pools: list[Pool]) -> Choice:
+    dictionary = job.dictionaries[name]
     features = np.array(drawn.features, dtype=np.int64)
     tracked = sketch.rows(torch.from_numpy(features)).numpy()
     if (tracked < 0).any():
@@ -178,8 +195,8 @@ def choose(job: Job, name: str, contexts: Contexts, pools: list[Pool]) -> Choice
 
 def tables(
     job: Job, name: str, choice: Choice, contexts: Contexts, pools: list[Pool], firings: Firings
-) -> dict[str, tuple[list[dict[str, Any]], pa.Schema]]:
-    """The three tables of one dictionary: (rows, schema) by the ending of their file's name."""
+) -> dict[str, list[dict[str, Any]]]:
+    """Rows of the three tables of one dictionary, by the ending of their file's name."""
     config, sketch, drawn = job.config.evidence, choice.sketch, choice.drawn
     items: list[dict[str, Any]] = []
     summary: list[dict[str, Any]] = []
@@ -226,9 +243,9 @@ def tables(
         }
         summary.append({"feature": feature, "dead": True, "selected_by": drawn.selected_by, **nothing})
     return {
-        "": (items, ITEMS),
-        ".features": (summary, FEATURES),
-        ".pool": (pool_firings(pools, firings, choice.features, contexts.size), POOL_FIRINGS),
+        "": items,
+        ".features": summary,
+        ".pool": pool_firings(pools, firings, choice.features, contexts.size),
     }
 
 

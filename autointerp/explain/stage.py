@@ -81,7 +81,7 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
             (dictionary, feature)
             for dictionary, side in evidence.items()
             if role.dictionaries is None or dictionary in role.dictionaries
-            for feature in side.alive[: role.features]
+            for feature in side.first(role.features)
         ]
         drafts = role.candidates if isinstance(role, LLMExplainer) else 1
         with progress(f"explaining with {name}", drafts * len(keys)) as advance:

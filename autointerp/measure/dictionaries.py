@@ -1,6 +1,6 @@
 """From feature scores and collection figures to what is said about a dictionary. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from itertools import combinations
 
@@ -9,8 +9,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from autointerp.measure.correlation import correlation_interval
-from autointerp.measure.intervals import Interval, mean_interval, ratio_interval, rule_of_three, wilson
-from autointerp.measure.scores import PRIMARY
+from autointerp.measure.intervals import (
+    Interval,
+    mean_interval,
+    ratio_interval,
+    rule_of_three,
+    superiority_interval,
+    wilson,
+)
+from autointerp.measure.scores import PERCENTILE, PRIMARY
+from autointerp.records import PICKED
 
 COLUMNS = [
     "dictionary",
@@ -102,17 +110,29 @@ def summarise(
     order: Sequence[str],
     seed: int,
     resamples: int,
+    picked: Set[tuple[str, int]] = frozenset(),
 ) -> pd.DataFrame:
     """dictionaries.csv: each metric's mean over features with its bootstrap interval, and how many were left unscored.
 
     A difference is the mean of per-feature differences, so it is paired. The grade is the worst of the features'.
     `entropies` are those of the tokens that a feature fires on, in bits: see `by_tokens`.
+
+    Everything is over the features drawn by seed. The `picked` ones, as (dictionary, feature), have rows of their own
+    (`cherry_picking`) and are in no other; where none was drawn, a number is without a value and of 0 features.
     """
     rows: list[dict[str, object]] = []
     for name in order:
         rows += collected(name, figures[name], seed, resamples)
-        own = scores[(scores["dictionary"] == name) & (scores["metric"] != P_VALUE)]
         blank = {"dictionary": name, "width": figures[name].width}
+        every = scores[(scores["dictionary"] == name) & (scores["metric"] != P_VALUE)]
+        by_hand = np.array([(name, feature) in picked for feature in every["feature"]], dtype=bool)
+        standing = every["metric"].str.endswith(PERCENTILE).to_numpy(dtype=bool)
+        own = every[~by_hand & ~standing]
+        if own.empty:
+            for values, group in every[~standing].groupby(KEY, sort=True):
+                nothing = asdict(Interval(np.nan, np.nan, np.nan, 0, 0))
+                key = dict(zip(KEY, values, strict=True))
+                rows.append({**blank, **key, **nothing, "circularity": group["circularity"].max()})
         for table in (own, by_tokens(own, entropies)):
             for values, group in table.groupby(KEY, sort=True):
                 key = dict(zip(KEY, values, strict=True))
@@ -120,7 +140,26 @@ def summarise(
                 mean = share(own_values) if key["metric"] == SHARE else mean_interval(own_values, seed, resamples)
                 rows.append({**blank, **key, **asdict(mean), "circularity": group["circularity"].max()})
         rows += [{**blank, **row} for row in agreements(own, seed, resamples)]
+        rows += [{**blank, **row} for row in cherry_picking(every[by_hand & standing])]
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def cherry_picking(percentiles: pd.DataFrame) -> list[dict[str, object]]:
+    """Mean percentile of the hand-picked features among the seeded sample, by arm: `X.percentile`, control hand-picked.
+
+    1 where each beats the whole sample, 0.5 where they are as if drawn by lot. The interval is that of a chance to beat
+    (`superiority_interval`): it knows that the sample is one, too. Over the sample itself the mean is 0.5 whatever the
+    scores are, so there is no such row.
+    """
+    rows: list[dict[str, object]] = []
+    for values, group in percentiles.groupby(KEY, sort=True):
+        known = group.dropna(subset=["value"])
+        mean = float(known["value"].mean()) if len(known) else np.nan
+        low, high = superiority_interval(mean, len(known), int(known["n"].max()) if len(known) else 0)
+        found = Interval(mean, low, high, len(known), len(group) - len(known))
+        key = dict(zip(KEY, values, strict=True)) | {"control": PICKED}
+        rows.append({**key, **asdict(found), "circularity": group["circularity"].max()})
+    return rows
 
 
 def share(values: npt.NDArray[np.float64]) -> Interval:

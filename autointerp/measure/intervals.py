@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import ndtr, stdtrit
 
 from autointerp.measure.arrays import NAN, Bools, Floats, Ints, Matrix
 
 PERCENTILES = (2.5, 97.5)
 Z = 1.959963984540054  # standard normal quantile of 0.975
+TINY = 1e-9  # a share that differs from 0 or 1 by less is 0 or 1
 BLOCK = 1 << 20  # values resampled at once, so that memory does not grow with features x resamples
 
 
@@ -66,6 +68,28 @@ def mean_interval(values: Floats, seed: int, resamples: int = 2000) -> Interval:
     means = np.concatenate([scored[drawn].mean(axis=1) for drawn in resampled(n, seed, resamples)])
     low, high = np.percentile(means, percentiles(n))
     return Interval(float(scored.mean()), float(low), float(high), n, unscored)
+
+
+def superiority_interval(value: float, n: int, m: int) -> tuple[float, float]:
+    """95% bounds of the chance that one of n values is above one of m, ties counting half, estimated as `value`.
+
+    That is the Mann-Whitney statistic U / (n m), and the mean percentile of the n among the m. The bounds are the roots
+    of (value - t)^2 = z^2 V(t) with V(t) = t (1 - t) (1 + k (1 - t) / (2 - t) + k t / (1 + t)) / (n m) and
+    k = (n + m) / 2 - 1 (Newcombe 2006, method 5). So they have a width where all of the n are above all of the m, and
+    where n is 1; they never leave [0, 1]. Both samples are taken to be drawn at random. nan where either is empty.
+    """
+    if not n or not m:
+        return NAN, NAN
+    k = (n + m) / 2 - 1
+
+    def excess(t: float) -> float:
+        variance = t * (1 - t) * (1 + k * (1 - t) / (2 - t) + k * t / (1 + t)) / (n * m)
+        return (value - t) ** 2 - Z**2 * variance
+
+    inside = min(max(value, TINY), 1 - TINY)
+    low = 0.0 if value <= TINY else float(brentq(excess, 0.0, inside))
+    high = 1.0 if value >= 1 - TINY else float(brentq(excess, inside, 1.0))
+    return low, high
 
 
 def ratio_interval(above: Floats, below: Floats, seed: int, resamples: int = 2000) -> Interval:

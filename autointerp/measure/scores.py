@@ -5,7 +5,7 @@ and accuracy fail (Oikarinen, Yan and Weng 2025, NeuronEval). They are computed 
 share of firing excerpts for every feature and control, and again (`…_corpus`) at the share the feature really has.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import cast
@@ -34,7 +34,9 @@ PRIMARY = {  # the first number of each question
 LEXICAL_FLOOR = "lexical_floor"
 RETRIEVAL_BASE = "sensitivity.retrieval_base"
 ORIGINAL = "sensitivity.original"
+PERCENTILE = ".percentile"  # how a metric ends that says where a feature stands in the sample
 NOTHING_TO_TELL_APART = "no firing or no silent item"
+NO_SAMPLE = "no feature drawn by seed to hold it against"
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,3 +341,39 @@ def differences(scores: Sequence[Score]) -> list[Score]:
                     )
                 )
     return found
+
+
+# where a feature stands
+
+
+def standings(scores: Sequence[Score], picked: Set[tuple[str, int]]) -> list[Score]:
+    """`X.percentile` of every primary score: the share of the seeded sample that it beats, ties half, itself left out.
+
+    The sample are the scored features of the same dictionary and arm that are not among the `picked`; n is how many of
+    them there were. 1 beats all, 0 none; over the sample itself the mean is 0.5, whatever the scores are.
+    """
+    sample: dict[tuple[str, ...], list[float]] = {}
+    wanted = [score for score in scores if score.control == "none" and score.metric in PRIMARY.values()]
+    for score in wanted:
+        if is_scored(score.value) and (score.dictionary, score.feature) not in picked:
+            sample.setdefault(arm_of(score), []).append(score.value)
+    ordered = {arm: np.sort(values) for arm, values in sample.items()}
+    found = []
+    for score in wanted:
+        own = replace(score, metric=score.metric + PERCENTILE, low=UNSCORED, high=UNSCORED, n=0, unscored=0)
+        if score.reason:
+            found.append(own)
+            continue
+        values = ordered.get(arm_of(score), np.empty(0))
+        itself = (score.dictionary, score.feature) not in picked
+        others = len(values) - itself
+        below, up_to = (int(np.searchsorted(values, score.value, side)) for side in ("left", "right"))
+        if others:
+            found.append(replace(own, value=(below + (up_to - below - itself) / 2) / others, n=others))
+        else:
+            found.append(replace(own, value=UNSCORED, reason=NO_SAMPLE))
+    return found
+
+
+def arm_of(score: Score) -> tuple[str, ...]:
+    return score.dictionary, score.metric, score.explainer, score.scorer, score.rubric

@@ -77,7 +77,7 @@ def material(run: str | Path) -> Material:
     text = rubric_of(role, QUESTION, config, sees) if role else rubric.asked(None, QUESTION, sees, config.rubrics)
     cases = cases_of(explain.read(directory / "explanations.parquet"), config, role, evidence)
     if not cases:
-        raise UserError(asked, "no feature of it has an explanation", "add an explainer and run it again")
+        raise UserError(asked, "no feature drawn by seed has an explanation", "add an explainer and run it again")
     shown = {}
     for dictionary, feature in cases:
         items = evidence[dictionary].by_feature[feature].items["score"]
@@ -126,18 +126,20 @@ def cases_of(
     role: LLMScorer | None,
     evidence: Mapping[str, DictionaryEvidence],
 ) -> dict[Key, list[Case]]:
-    """The explanations of each feature, its own and another's, of those that the judge takes in if there is one."""
+    """The explanations of each drawn feature, its own and another's, of those that the judge takes in if there is one.
+
+    People's ratings stand for the whole sample, so nobody is asked about a hand-picked feature.
+    """
     found: dict[Key, list[Case]] = {}
     for (dictionary, explainer), group in grouped(explanations).items():
         if role is not None and not pairs(role, dictionary, explainer):
             continue
-        taken = set(evidence[dictionary].alive[: role.features if role else None])
-        texts = {"none": [one.text for one in group]}
-        if len(group) > 1:
-            seed = stable_hash(config.seed, "shuffled", dictionary, explainer)  # as for the judge
-            texts["shuffled"] = shuffled(group, np.random.default_rng(seed))
-        for control, column in texts.items():
-            for one, text in zip(group, column, strict=True):
+        side = evidence[dictionary]
+        drawn = [one for one in group if one.feature not in side.picked]
+        taken = set(side.first(role.features if role else None))
+        rng = np.random.default_rng(stable_hash(config.seed, "shuffled", dictionary, explainer))  # as for the judge
+        for control, column in (("none", [one.text for one in drawn]), ("shuffled", shuffled(drawn, rng))):
+            for one, text in zip(drawn, column, strict=bool(column)):
                 if one.feature in taken:
                     case = Case(dictionary, one.feature, explainer, control, text)
                     found.setdefault((dictionary, one.feature), []).append(case)

@@ -12,9 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from autointerp.records import Grid
+from autointerp.records import PICKED, Grid
 
-HAND_PICKED = "hand-picked"  # the value of features.selected_by that is not a draw
 GRADES = "ABCDE"
 PADDING = "padding"  # a key of Counts.masked: what fills up a batch, no positions of the corpus
 CONTROL, AGAINST = "control", "held against"  # keys of a control's convention
@@ -46,7 +45,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """Who explained and who judged, the circularity grade of the two, and for how many features."""
+    """Who explained and who judged, the circularity grade of the two, and for how many features drawn by seed."""
 
     explainer: str
     scorer: str
@@ -252,16 +251,17 @@ class Report:
 
     @cached_property
     def evaluated(self) -> dict[str, int]:
-        """Alive features that were drawn or picked, per dictionary."""
-        alive = [not flag for flag in flags(self.features, "dead")]
+        """Alive features that were drawn by seed, per dictionary: those that every mean is over."""
+        drawn = [text != PICKED for text in texts(self.features, "selected_by")]
+        alive = [not dead and kept for dead, kept in zip(flags(self.features, "dead"), drawn, strict=True)]
         kept = self.features[alive].drop_duplicates(["dictionary", "feature"])
         return {name: int((kept["dictionary"].astype(str) == name).sum()) for name in self.everyone}
 
     @cached_property
-    def picked(self) -> int:
-        """How many features were chosen by hand."""
-        chosen = self.features[[text == HAND_PICKED for text in texts(self.features, "selected_by")]]
-        return len(chosen.drop_duplicates(["dictionary", "feature"]))
+    def picked(self) -> frozenset[tuple[str, int]]:
+        """The features that were chosen by hand, as (dictionary, feature)."""
+        columns = texts(self.features, "dictionary"), self.features["feature"], texts(self.features, "selected_by")
+        return frozenset((name, int(feature)) for name, feature, by in zip(*columns, strict=True) if by == PICKED)
 
 
 def by_form(metric: str) -> bool:

@@ -1,5 +1,6 @@
 """What the numbers mean and where they end, said only of what this run measured."""
 
+from autointerp.measure.scores import PERCENTILE
 from autointerp.report.data import Report, by_form, texts
 from autointerp.report.sentences import Sentence, say
 from autointerp.report.wording import count, decimal, listing, percent, plural
@@ -145,6 +146,12 @@ def derived(metric: str) -> str:
     base, _, kind = metric.rpartition(".")
     if kind in KINDS:
         return f"{base} of {KINDS[kind]} alone."
+    if metric.endswith(PERCENTILE):
+        return (
+            f"Share of the features drawn by seed, of the same dictionary and arm, that a feature exceeds in {base}, "
+            "ties counting half, itself left out. As a mean over the hand-picked features: 0.5 where they are as if "
+            "picked by lot, 1 where each is above the whole sample."
+        )
     if metric.startswith("agreement."):
         return (
             f"Rank correlation over features between two explainers' {metric.removeprefix('agreement.')}: 1 where they "
@@ -223,6 +230,12 @@ def limits(report: Report) -> tuple[Sentence, ...]:
         )
     if "always_all" in texts(report.dictionaries, "control"):
         found.append("always_all and always_none are what a judge reaches that says yes, or no, to everything.")
+    if report.picked:
+        found.append(
+            "Hand-picked features are evaluated beside the seeded sample and count in no mean, share or difference. "
+            "Their shuffled explanations are those of features drawn by seed, where there are some. The interval of "
+            "their mean percentile takes both them and the sample for draws at random (Newcombe 2006, method 5)."
+        )
     if "ppi" in texts(report.dictionaries, "control"):
         found.append(
             "ppi: a judge's mean rating corrected by the people who rated a seeded draw of the same items "

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from autointerp.measure.scores import PERCENTILE
 from autointerp.report.data import Arm, Estimate, Report
 from autointerp.report.wording import count, decimal
 
@@ -13,6 +14,8 @@ LEFT, RIGHT, TOP, BOTTOM = 36.0, 252.0, 12.0, 122.0
 
 def domain(metric: str) -> tuple[float, float]:
     """The axis of a metric: the whole range it can take, so that no difference is made to look large."""
+    if metric.endswith(PERCENTILE):
+        return 0.0, 1.0
     top = 3.0 if metric.startswith("specificity.") else 2.0 if metric.startswith("sensitivity.normalised") else 1.0
     signed_metric = ".minus_" in metric or metric.startswith(("simulation.", "agreement."))
     return (-top, top) if signed_metric else (0.0, top)

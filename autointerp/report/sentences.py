@@ -12,7 +12,8 @@ from itertools import pairwise
 from typing import Literal
 
 from autointerp.llm.lineage import normal_form
-from autointerp.measure.scores import PRIMARY
+from autointerp.measure.scores import PERCENTILE, PRIMARY
+from autointerp.records import PICKED
 from autointerp.report import tables
 from autointerp.report.data import Arm, Estimate, Report, flags, numbers, texts
 from autointerp.report.wording import count, decimal, interval, listing, masks, percent, plural, signed
@@ -85,6 +86,10 @@ def headline(report: Report) -> Sentence:
     arm = report.headline
     if arm is None:
         return say("Nothing was explained and judged: this run measures the dictionaries alone.")
+    if not any(report.evaluated.values()):
+        return say(
+            ("No feature was drawn by seed",), ": what is said of the hand-picked ones says nothing of a dictionary."
+        )
     groups = by_sign(report, "detection.ap.minus_shuffled", arm)
     if len(groups["unscored"]) == len(report.names):
         return say(
@@ -383,11 +388,12 @@ def selection(report: Report) -> str:
         if len(sizes) == 1
         else f"{count(sizes[0])} to {plural(sizes[-1], 'feature')}"
     )
-    if not report.picked:
+    named = len(report.picked)
+    if not named:
         return f"{features}, drawn by seed {report.seed} · nothing hand-picked"
-    if report.picked >= total:
-        return f"{features}, all of them hand-picked"
-    return f"{features}, drawn by seed {report.seed} · {count(report.picked)} of {count(total)} hand-picked"
+    if not total:
+        return f"no feature drawn by seed · {plural(named, 'feature')} hand-picked"
+    return f"{features}, drawn by seed {report.seed} · {count(named)} more hand-picked"
 
 
 def dead_note(report: Report) -> str:
@@ -413,13 +419,16 @@ def unscored_note(report: Report) -> str:
 
 
 def unscored_reasons(report: Report, dictionaries: Sequence[str], arm: Arm | None = None) -> list[tuple[str, int]]:
-    """Why features have no primary score, under one arm or under all, the most frequent reason first."""
+    """Why drawn features have no primary score, under one arm or under all, the most frequent reason first."""
     names = ("dictionary", "metric", "control", "explainer", "scorer", "unscored_reason")
-    rows = zip(*(texts(report.scores, name) for name in names), numbers(report.scores, "value"), strict=True)
+    columns = [texts(report.scores, name) for name in names]
+    features = (int(feature) for feature in report.scores["feature"])
+    rows = zip(*columns, features, numbers(report.scores, "value"), strict=True)
     missing = Counter(
         reason or "no reason given"
-        for name, metric, control, explainer, scorer, reason, value in rows
+        for name, metric, control, explainer, scorer, reason, feature, value in rows
         if name in dictionaries and metric == "detection.ap" and control == "none" and math.isnan(value)
+        if (name, feature) not in report.picked
         if arm is None or (explainer, scorer) == (arm.explainer, arm.scorer)
     )
     return sorted(missing.items(), key=lambda item: (-item[1], item[0]))
@@ -606,9 +615,9 @@ def many_unscored(report: Report) -> Sentence | None:
 def few_features(report: Report) -> Sentence | None:
     small: dict[int, list[str]] = {}
     for name, n in report.evaluated.items():
-        if n < FEW:
+        if 0 < n < FEW:
             small.setdefault(n, []).append(name)
-    arms = [arm for arm in report.arms if arm.n_features < FEW]
+    arms = [arm for arm in report.arms if 0 < arm.n_features < FEW]
     clauses = [f"{plural(n, 'feature')} of {listing(names)}" for n, names in small.items()]
     clauses += [
         f"{plural(arm.n_features, 'feature')} for {arm.explainer} judged by {arm.scorer}" for arm in arms if not small
@@ -619,10 +628,19 @@ def few_features(report: Report) -> Sentence | None:
 
 
 def hand_picked(report: Report) -> Sentence | None:
+    """How the features that somebody chose stand among those that nobody did, by detection."""
     if not report.picked:
         return None
+    metric = f"{PRIMARY['detection']}{PERCENTILE}"
+    arm = report.headline
+    found = [(name, report.estimate(name, metric, arm, PICKED)) for name in report.everyone] if arm else []
+    known = [(name, item) for name, item in found if item and item.scored]
+    places = [f"{percent(item.value)} [{percent(item.low)}, {percent(item.high)}] in {name}" for name, item in known]
+    beaten = f" By detection they exceed {listing(places)} of the sample; 50% would be as if picked by lot."
     return say(
-        (f"{plural(report.picked, 'feature')} hand-picked",), ": a mean over them says nothing about the dictionary."
+        (f"{plural(len(report.picked), 'feature')} hand-picked",),
+        ": they stand beside the seeded sample and count in no mean." + (beaten if places else ""),
+        grades=tuple(item.grade for _, item in known),
     )
 
 

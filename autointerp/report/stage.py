@@ -1,6 +1,7 @@
 """Measure and report: scores in, CSV files and one HTML page out. Nothing here needs the subject or a model."""
 
 from collections import Counter
+from collections.abc import Set
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from autointerp.audit.roles import Roles
 from autointerp.collect.sketch import histogram_edges
 from autointerp.collect.stage import load_figures
 from autointerp.config import RuleExplainer
-from autointerp.evidence.reader import DictionaryEvidence, read_pictures
+from autointerp.evidence.reader import DictionaryEvidence, picked_of, read_pictures
 from autointerp.explain import stage as explain
 from autointerp.job import Job
 from autointerp.measure import calibration
@@ -58,6 +59,7 @@ FEATURES = [
 CIRCULARITY = ["effect", "value", "low", "high", "n", "power", "identified", "note"]
 COSTS = ["role", "provider", "model", "requests", "cached", "input_tokens", "output_tokens", "price_usd", "seconds"]
 WHOLE = ("explained_variance", "loss_recovered", "loss_rise")  # metrics of a dictionary that can be without a value
+NOTHING_DRAWN = "no feature was drawn by seed"
 SHOWN_FIRING, SHOWN_SILENT = 3, 2  # excerpts on a feature page, per interval and per kind of silence
 ROLES = ["role", "requested", "resolved", "provider", "developer", "family", "generation", "known"]
 
@@ -118,15 +120,16 @@ def gather(job: Job) -> Report:
     order = sorted(cfg.dictionaries, key=lambda name: (cfg.dictionaries[name].control is not None, figures[name].width))
     roles = Roles(cfg, explanations, records["score"].facts["resolved"])
     features = feature_table(cfg, order, evidence, explanations, scores, roles)
+    picked = picked_of(evidence)
     counts, masked = records["collect"].facts["counts"], records["collect"].facts["masked"]
     arms = []
     for explainer, scorer, grade in roles.arms():
         own = scores[(scores["explainer"] == explainer) & (scores["scorer"] == scorer) & (scores["control"] == "none")]
-        n_features = len(own.drop_duplicates(["dictionary", "feature"]))
-        if n_features:
+        if len(own):
+            n_features = len(sampled(own, picked).drop_duplicates(["dictionary", "feature"]))
             arms.append(Arm(explainer, scorer, grade, n_features))
-    dictionaries = measure.summarise(scores, figures, entropies, order, cfg.seed, cfg.score.resamples)
-    dictionaries = pd.concat([dictionaries, anchored_rows(job, figures)], ignore_index=True)
+    dictionaries = measure.summarise(scores, figures, entropies, order, cfg.seed, cfg.score.resamples, picked)
+    dictionaries = pd.concat([dictionaries, anchored_rows(job, figures, picked)], ignore_index=True)
     concepts = pd.read_parquet(job.directory / "concepts.parquet")
     shown = passages(order, evidence, cfg.evidence.bins, concepts)
     usage = [u for stage in ("explain", "score") for u in records[stage].facts.get("usage", [])]
@@ -166,9 +169,15 @@ def gather(job: Job) -> Report:
         evidence=shown,
         config=config.dump(cfg),
         pictures=thumbnails(job, shown),
-        circularity=audited(job, scores, roles),
+        circularity=audited(job, scores, roles, picked),
         calibration=calibrated(job, scores),
     )
+
+
+def sampled(frame: pd.DataFrame, picked: Set[tuple[str, int]]) -> pd.DataFrame:
+    """The rows about features that were drawn by seed."""
+    keys = zip(frame["dictionary"], frame["feature"], strict=True)
+    return frame[[key not in picked for key in keys]] if picked else frame
 
 
 def feature_table(
@@ -221,6 +230,8 @@ def unscored_table(
     missing = missing.rename(columns={"unscored_reason": "reason"})
     collected = dictionaries[dictionaries["metric"].isin(WHOLE) & dictionaries["value"].isna()]
     whole = [(why_unscored(figures[name]), metric) for name, metric in collected[["dictionary", "metric"]].to_numpy()]
+    of_nobody = (dictionaries["n"] == 0) & (dictionaries["unscored"] == 0) & dictionaries["value"].isna()
+    whole += [(NOTHING_DRAWN, metric) for metric in dictionaries.loc[of_nobody, "metric"]]
     everything = pd.concat([missing, pd.DataFrame(whole, columns=["reason", "metric"])])
     return everything.groupby(["reason", "metric"], sort=True).size().rename("count").reset_index()
 
@@ -241,24 +252,24 @@ def role_table(roles: Roles) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=ROLES)
 
 
-def anchored_rows(job: Job, figures: dict[str, measure.Figures]) -> pd.DataFrame | None:
+def anchored_rows(job: Job, figures: dict[str, measure.Figures], picked: Set[tuple[str, int]]) -> pd.DataFrame | None:
     """Rows of dictionaries.csv that people's ratings correct, if somebody rated."""
     rated = ratings.read(job.directory.path)
     if rated.empty:
         return None
-    verdicts = pd.read_parquet(job.directory / "verdicts.parquet")
+    verdicts = sampled(pd.read_parquet(job.directory / "verdicts.parquet"), picked)
     rows = [{**row, "width": figures[row["dictionary"]].width} for row in anchored.corrected(verdicts, rated)]
     return pd.DataFrame(rows, columns=measure.COLUMNS) if rows else None
 
 
-def audited(job: Job, scores: pd.DataFrame, roles: Roles) -> pd.DataFrame:
-    """circularity.csv; without rows where no audit was asked for."""
+def audited(job: Job, scores: pd.DataFrame, roles: Roles, picked: Set[tuple[str, int]]) -> pd.DataFrame:
+    """circularity.csv, over the seeded sample; without rows where no audit was asked for."""
     asked = job.config.audit
     if asked is None:
         return pd.DataFrame(columns=CIRCULARITY)
-    verdicts = pd.read_parquet(job.directory / "verdicts.parquet")
+    verdicts = sampled(pd.read_parquet(job.directory / "verdicts.parquet"), picked)
     effects = crossed.audit(
-        crossed.design(scores, roles, asked.explainers, asked.scorers),
+        crossed.design(sampled(scores, picked), roles, asked.explainers, asked.scorers),
         crossed.errors(verdicts, asked.scorers),
         job.config.seed,
         job.config.score.resamples,

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from autointerp.llm.lineage import normal_form
+from autointerp.measure.scores import PERCENTILE
 from autointerp.measure.scores import PRIMARY as PRIMARY_OF
+from autointerp.records import PICKED
 from autointerp.report.data import GRADES, Arm, Estimate, Report, flags, numbers, texts
 from autointerp.report.plots import Strip, strip
 from autointerp.report.wording import count, decimal, masks, model_name, money
@@ -21,6 +23,7 @@ CARRIED = tuple(
     f"{GENERALISATION}{name}"
     for name in ("carries_over", "auroc", "auroc_text", "auroc_image", "auroc_home", "fire_rate")
 )
+HAND_PICKED = "Hand-picked features: which share of the seeded sample do they beat? 0.5 is as if picked by lot"
 OWN_COLUMN = ("explained_variance", "l0")  # they stand in the main table; bounds on dead features stand in its note
 
 
@@ -273,10 +276,26 @@ def by_form(report: Report) -> tuple[FormRow, ...]:
 
 def other_tables(report: Report) -> tuple[Grid, ...]:
     """All that an arm says beside its detection and the gain of that over shuffled; controls stand in the cells."""
-    metrics = [metric for metric, armed in report.metrics if armed and metric not in (PRIMARY, GAIN)]
+    metrics = [
+        metric
+        for metric, armed in report.metrics
+        if armed and metric not in (PRIMARY, GAIN) and not metric.endswith(PERCENTILE)
+    ]
     shown = [metric for metric in metrics if metric.partition(".minus_")[0] in (*PRIMARY_OF.values(), metric)]
     arms = sorted(report.arms, key=lambda arm: arm.grade)
-    return grids(report, shown, [*arms, *report.pairs])
+    return (*grids(report, shown, [*arms, *report.pairs]), *cherry_picking(report, arms))
+
+
+def cherry_picking(report: Report, arms: Sequence[Arm]) -> tuple[Grid, ...]:
+    """Where the hand-picked features stand among those drawn by seed; no table where nothing was picked."""
+    metrics = tuple(metric for metric, _ in report.metrics if metric.endswith(PERCENTILE))
+    rows = [
+        (name, arm, tuple(Cell(report.estimate(name, metric, arm, PICKED)) for metric in metrics))
+        for name in report.everyone
+        for arm in arms
+    ]
+    kept = tuple(item for item in rows if any(cell.estimate for cell in item[2]))
+    return (Grid(HAND_PICKED, metrics, kept),) if kept else ()
 
 
 def grids(report: Report, metrics: Sequence[str], arms: Sequence[Arm | None]) -> tuple[Grid, ...]:
@@ -344,6 +363,7 @@ def facts(report: Report) -> tuple[tuple[str, str], ...]:
         *((f"masked: {reason}", count(number)) for reason, number in masks(counts).items()),
         ("short tails dropped", count(counts.dropped_tails)),
         ("training documents excluded", count(counts.excluded_documents)),
-        *((f"alive features evaluated: {name}", count(number)) for name, number in report.evaluated.items()),
+        *((f"alive features drawn by seed: {name}", count(number)) for name, number in report.evaluated.items()),
+        *([("features hand-picked", count(len(report.picked)))] if report.picked else []),
         ("seed", str(report.seed)),
     )

@@ -114,7 +114,11 @@ NUMBERS |= {
     "fire_rate": "fires on its concept",
     "rank": "rank among all features",
 }
-SUFFIXES = {"single_token": "single-token features", "many_tokens": "other features"}
+SUFFIXES = {
+    "single_token": "single-token features",
+    "many_tokens": "other features",
+    "percentile": "share of the seeded sample that is beaten",
+}
 LABELS = {"loss_rise": "loss rise, nats a token", "sensitivity.retrieval": "retrieval sensitivity"}
 
 

@@ -1,6 +1,6 @@
 """What is put to a judge about a feature: its own explanation, and explanations that should fail."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -16,6 +16,8 @@ from autointerp.records import UNSCORED, Explanation, Item, Verdict
 CONTROLS: tuple[CaseControl, ...] = get_args(CaseControl)
 GENERIC = "Text of various kinds."  # fits everything, and so tells nothing
 GENERIC_IMAGES = "Pictures and texts of various kinds."
+
+Key = tuple[str, int]  # (dictionary, feature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +47,47 @@ def about(item: Item) -> dict[str, Any]:
     }
 
 
-def all_cases(job: Job, explanations: Sequence[Explanation]) -> list[Case]:
+def all_cases(job: Job, explanations: Sequence[Explanation], picked: Set[Key] = frozenset()) -> list[Case]:
     """Every explanation on its own feature, then as the controls, within (dictionary, explainer).
 
     `shuffled` deals the explanations out anew so that none stays (a derangement); `hard_shuffled` takes that of the
     feature whose decoder direction is nearest, among those that have one; `generic` is one sentence for all.
+
+    Drawn features come first and exchange explanations among themselves, so that nothing changes for them when others
+    are picked by hand. A picked one is put beside what anybody could have drawn: its shuffled explanation is that of a
+    drawn feature, or of another picked one where none was drawn. Its hard one is the nearest of all.
     """
-    generic = GENERIC_IMAGES if job.sees else GENERIC
     cases = []
     for (dictionary, explainer), group in grouped(explanations).items():
-        texts: dict[str, list[str]] = {
-            "none": [e.text for e in group],
-            "generic": [generic] * len(group),
-        }
-        if len(group) > 1:
-            texts["shuffled"] = shuffled(group, job.rng("shuffled", dictionary, explainer))
-            nearest = nearest_of(job, dictionary, [e.feature for e in group])
-            texts["hard_shuffled"] = [group[other].text for other in nearest]
-        for control in ("none", *CONTROLS):
-            for explanation, text in zip(group, texts.get(control, ()), strict=control in texts):
-                cases.append(Case(dictionary, explanation.feature, explainer, control, text))
+        drawn = [one for one in group if (dictionary, one.feature) not in picked]
+        by_hand = [one for one in group if (dictionary, one.feature) in picked]
+        rng = job.rng("shuffled", dictionary, explainer)
+        if drawn:
+            cases += put(job, drawn, drawn, shuffled(drawn, rng))
+        if by_hand:
+            foreign = [anyone(job, drawn, one) for one in by_hand] if drawn else shuffled(by_hand, rng)
+            cases += put(job, by_hand, group, foreign)
     return cases
+
+
+def put(job: Job, group: Sequence[Explanation], others: Sequence[Explanation], foreign: Sequence[str]) -> list[Case]:
+    """The cases of some explanations by one explainer, which are among `others`, with their shuffled texts if any."""
+    dictionary, explainer = group[0].dictionary, group[0].explainer
+    texts: dict[str, Sequence[str]] = {
+        "none": [one.text for one in group],
+        "generic": [GENERIC_IMAGES if job.sees else GENERIC] * len(group),
+    }
+    if foreign:
+        texts["shuffled"] = foreign
+    if len(others) > 1:
+        nearest = nearest_of(job, dictionary, [one.feature for one in others])
+        nearest_text = {one.feature: others[at].text for one, at in zip(others, nearest, strict=True)}
+        texts["hard_shuffled"] = [nearest_text[one.feature] for one in group]
+    return [
+        Case(dictionary, one.feature, explainer, control, text)
+        for control in ("none", *CONTROLS)
+        for one, text in zip(group, texts.get(control, ()), strict=control in texts)
+    ]
 
 
 def grouped(explanations: Sequence[Explanation]) -> dict[tuple[str, str], list[Explanation]]:
@@ -78,8 +100,14 @@ def grouped(explanations: Sequence[Explanation]) -> dict[tuple[str, str], list[E
 
 
 def shuffled(group: Sequence[Explanation], rng: np.random.Generator) -> list[str]:
-    """For each of at least two explanations the text of another one."""
-    return [group[other].text for other in derangement(len(group), rng)]
+    """For each explanation the text of another one; nothing where there is no other."""
+    return [group[other].text for other in derangement(len(group), rng)] if len(group) > 1 else []
+
+
+def anyone(job: Job, drawn: Sequence[Explanation], one: Explanation) -> str:
+    """The text of a drawn feature, as likely one as another."""
+    rng = job.rng("shuffled", one.dictionary, one.explainer, one.feature)
+    return drawn[int(rng.integers(len(drawn)))].text
 
 
 def nearest_of(job: Job, dictionary: str, features: Sequence[int]) -> list[int]:
@@ -92,8 +120,8 @@ def nearest_of(job: Job, dictionary: str, features: Sequence[int]) -> list[int]:
 
 
 def taken(role: Judge, cases: Sequence[Case], evidence: Mapping[str, DictionaryEvidence]) -> list[Case]:
-    """The cases that a role takes in: its dictionaries and explainers, its controls, its first features of the draw."""
-    first = {name: set(side.alive[: role.features]) for name, side in evidence.items()}
+    """The cases that a role takes in: its dictionaries, explainers and controls, its first features of the draw."""
+    first = {name: set(side.first(role.features)) for name, side in evidence.items()}
     return [
         case
         for case in cases

@@ -73,7 +73,7 @@ class List:
 
 
 def run(job: Job, evidence: Mapping[str, DictionaryEvidence]) -> tuple[list[Found], dict[str, Any]]:
-    """What is found of every alive drawn feature, and the facts of the list; nothing without a list."""
+    """What is found of every alive feature that was drawn or picked, and the facts of the list, if there is one."""
     config = job.config.generalisation
     if config is None:
         return [], {}
@@ -195,7 +195,7 @@ def one_dictionary(
     places: measure.Members,
     activations: measure.Activations,
 ) -> list[Found]:
-    """What is found of the alive drawn features of a dictionary, in the order of the draw."""
+    """What is found of the alive features of a dictionary that were drawn or picked, in the order of their evidence."""
     features = np.array(side.alive, dtype=np.int64)
     concept, home = measure.choose(places, activations, features)
     seen = measure.by_form(places, activations, features, concept)

@@ -1,6 +1,6 @@
 """Put every explanation, and every control, to every scorer; keep the raw verdicts; turn them into scores."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,16 @@ from autointerp.audit.roles import Roles
 from autointerp.config import MANNER, EmbeddingScorer, Generator, Judge, LLMScorer, SurprisalScorer
 from autointerp.corpus import concepts, sources
 from autointerp.errors import UserError, WorkPending
-from autointerp.evidence.reader import DictionaryEvidence, PoolReader, read_pictures
+from autointerp.evidence.reader import DictionaryEvidence, PoolReader, picked_of, read_pictures
 from autointerp.evidence.replay import Contexts, Replay
 from autointerp.explain import stage as explain
 from autointerp.job import Job
-from autointerp.measure.scores import ORIGINAL, PRIMARY, Base, score_features
+from autointerp.measure.scores import ORIGINAL, PRIMARY, Base, score_features, standings
 from autointerp.progress import log, progress
 from autointerp.records import UNSCORED, Explanation, Score, Verdict
 from autointerp.rubric import Rubric
 from autointerp.score import baselines, embedding, generalisation, judge, sensitivity, surprisal, truth
-from autointerp.score.cases import Case, about, all_cases, pairs, taken
+from autointerp.score.cases import Case, Key, about, all_cases, pairs, taken
 from autointerp.store import digest, digest_of, write_table
 
 VERDICTS = pa.schema(
@@ -104,7 +104,8 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
         shown = [i.excerpt for side in evidence.values() for e in side.by_feature.values() for i in e.items["score"]]
         shown += [pool.excerpts[row] for row in pool.rows("score")]
         pictures = read_pictures(job.directory.path, {excerpt.context for excerpt in shown if excerpt.grid})
-    cases = all_cases(job, explanations)
+    picked = picked_of(evidence)
+    cases = all_cases(job, explanations, picked)
     verdicts: list[Verdict] = []
     resolved: dict[str, list[str]] = {}
     pending: list[WorkPending] = []
@@ -113,9 +114,13 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
         models: list[str] = []
         try:
             if isinstance(role, EmbeddingScorer):
-                verdicts += embedding.verdicts(name, role, own, evidence, pool, pictures, job.config.score.retrieved)
+                for part in apart(own, picked):
+                    verdicts += embedding.verdicts(
+                        name, role, part, evidence, pool, pictures, job.config.score.retrieved
+                    )
             elif isinstance(role, SurprisalScorer):
-                verdicts += surprisal.verdicts(name, role, own, evidence)
+                for part in apart(own, picked):
+                    verdicts += surprisal.verdicts(name, role, part, evidence)
             elif isinstance(role, LLMScorer):
                 found, models = judge.verdicts(job, name, role, own, evidence)
                 verdicts += found
@@ -170,6 +175,13 @@ def write_truths(job: Job, right: Sequence[Verdict], evidence: dict[str, Diction
     return [folder / "verdicts.parquet", folder / "scores.parquet"]
 
 
+def apart(cases: Sequence[Case], picked: Set[Key]) -> list[list[Case]]:
+    """The cases of drawn features, then of picked ones. What an encoder reads beside a text moves its last digits."""
+    of_picked = [(case.dictionary, case.feature) in picked for case in cases]
+    parts = [[case for case, flag in zip(cases, of_picked, strict=True) if flag == side] for side in (False, True)]
+    return [part for part in parts if part]
+
+
 def by_baselines(job: Job, evidence: dict[str, DictionaryEvidence], pool: PoolReader) -> Iterator[Verdict]:
     """The lexical floor and the probe, on the same items as detection, for every scorable feature."""
     replay = Replay(job, Contexts(job.directory / "collect" / "contexts.parquet", job.config.evidence.window))
@@ -214,7 +226,10 @@ def all_scores(
     evidence: dict[str, DictionaryEvidence],
     resolved: dict[str, list[str]],
 ) -> list[Score]:
-    """Scores from verdicts, then a row with its reason for every feature that should have one and has none."""
+    """Scores from verdicts, a row with its reason for every feature that should have one and has none, and standings.
+
+    What a drawn feature should have is what others of the draw have, whatever was picked beside them.
+    """
     roles = Roles(job.config, explanations, resolved)
     scores = score_features(verdicts, bases_of(evidence), job.config.score.prevalence, job.config.seed)
     scores = [replace(score, circularity=roles.grade(score)) for score in scores]
@@ -222,17 +237,24 @@ def all_scores(
     by_key = {(e.dictionary, e.feature, e.explainer): e for e in explanations}
     # A feature's own excerpts are measured only for the features that texts were written for.
     expected = {
-        (s.dictionary, s.metric, s.control, s.explainer, s.scorer, s.rubric)
+        (
+            (s.dictionary, s.metric, s.control, s.explainer, s.scorer, s.rubric),
+            s.feature in evidence[s.dictionary].picked,
+        )
         for s in scores
         if not s.metric.startswith(ORIGINAL)
     }
-    expected |= set(owed(job))
-    for dictionary, metric, control, explainer, scorer, name in sorted(expected):
+    expected |= {(row, False) for row in owed(job)}
+    of_the_draw = {row for row, by_hand in expected if not by_hand}
+    for row in sorted({row for row, _ in expected}):
+        dictionary, metric, control, explainer, scorer, name = row
         side = evidence[dictionary]
         role = job.config.explainers.get(explainer)
         reader = job.config.judges.get(scorer)
         limit = min((r.features for r in (role, reader) if r is not None and r.features is not None), default=None)
-        for feature in side.alive[:limit]:
+        for feature in side.first(limit):
+            if row not in of_the_draw and feature not in side.picked:
+                continue
             if (dictionary, feature, metric, control, explainer, scorer) not in there:
                 explanation = by_key.get((dictionary, feature, explainer))
                 reason = (
@@ -255,4 +277,5 @@ def all_scores(
                     "",
                 )
                 scores.append(replace(score, circularity=roles.grade(score)))
+    scores += standings(scores, picked_of(evidence))
     return sorted(scores, key=lambda s: (s.dictionary, s.feature, s.metric, s.control, s.explainer, s.scorer))

@@ -235,19 +235,17 @@
     if (!body.children.length) return [element("h2", {}, "Explanations"), element("p", { class: "note" }, "Nobody explained this feature.")];
     return [element("h2", {}, "Explanations ", element("small", {}, "detection, average precision; tick: shuffled")),
       element("div", { class: "wide" }, element("table", { class: "explanations" }, body)),
-      ...rows.map(standing).filter((said) => said !== null).slice(0, 1).map((said) => element("p", { class: "note standing" }, said))];
+      ...rows.map((row) => standing(row, scores)).filter((said) => said !== null).slice(0, 1).map((said) => element("p", { class: "note standing" }, said))];
   }
 
   // Where a feature stands among those that nobody chose: a page that is passed around may be the best of a hundred.
-  function standing(row) {
-    const values = state.index.shown["detection.ap"]?.value;
-    const own = values ? values[row.at] : null;
-    if (own === null) return null;
-    const drawn = state.all.filter((other) => other.dictionary === row.dictionary && other.explainer === row.explainer
-      && other.scorer === row.scorer && other.selection !== "hand-picked" && other.at !== row.at && values[other.at] !== null);
-    if (!drawn.length) return "No feature was drawn by seed to hold this one against.";
-    const below = drawn.reduce((sum, other) => sum + (values[other.at] < own ? 1 : values[other.at] === own ? 0.5 : 0), 0);
-    return `Its detection is higher than that of ${percent(below / drawn.length)} of ${count(drawn.length)} `
+  function standing(row, scores) {
+    const of = (metric) => scores.find((score) => score.metric === metric && score.control === "none"
+      && score.explainer === row.explainer && score.scorer === row.scorer);
+    const place = of("detection.ap.percentile");
+    if (!place || of("detection.ap").value === null) return null;
+    if (place.value === null) return "No feature was drawn by seed to hold this one against.";
+    return `Its detection is higher than that of ${percent(place.value)} of ${count(place.n)} `
       + `${row.selection === "hand-picked" ? "" : "other "}features drawn by seed.`;
   }
 

@@ -4,12 +4,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autointerp.collect.draw import PICKED, SEEDED, draw
+from autointerp.collect.draw import beside, draw
+from autointerp.records import PICKED, SEEDED
 
 
 @given(
     fired=st.lists(st.integers(0, 2), min_size=1, max_size=40),
-    n=st.integers(1, 45),
+    n=st.integers(0, 45),
     seed=st.integers(0, 99),
 )
 def test_the_draw_walks_an_order_and_counts_the_dead_it_meets(fired: list[int], n: int, seed: int) -> None:
@@ -19,18 +20,29 @@ def test_the_draw_walks_an_order_and_counts_the_dead_it_meets(fired: list[int], 
     for feature in order.tolist():
         if len(alive) < n:
             (alive if fired[feature] else dead).append(feature)
-    found = draw(order, np.array(fired), n, SEEDED)
+    found = draw(order, np.array(fired), n)
     assert (list(found.features), list(found.dead), found.selected_by) == (alive, dead, SEEDED)
 
 
 def test_a_larger_draw_begins_with_the_smaller() -> None:
     rng = np.random.default_rng(0)
     fired, order = (rng.random(200) < 0.6).astype(np.int64), rng.permutation(200)
-    small, large = (draw(order, fired, n, SEEDED) for n in (10, 60))
+    small, large = (draw(order, fired, n) for n in (10, 60))
     assert large.features[:10] == small.features
     assert large.dead[: len(small.dead)] == small.dead
 
 
 def test_hand_picked_features_keep_their_order_and_are_labelled() -> None:
-    found = draw((4, 2, 1), np.array([0, 5, 0, 7, 1]), None, PICKED)
+    fired = np.array([0, 5, 0, 7, 1, 2])
+    nobody = draw((), fired, 0)
+    found = beside(nobody, (4, 2, 1, 4), fired)
+    assert (nobody.features, nobody.dead) == ((), ())
     assert (found.features, found.dead, found.selected_by) == ((4, 1), (2,), PICKED)
+
+
+def test_what_was_drawn_stays_drawn_when_it_is_picked_too() -> None:
+    fired = np.array([0, 5, 0, 7, 1, 2])
+    drawn = draw((0, 3, 2, 1), fired, 1)  # 0 is dead and met on the way, 2 is not met
+    assert (drawn.features, drawn.dead) == ((3,), (0,))
+    found = beside(drawn, (3, 0, 2, 5), fired)
+    assert (found.features, found.dead) == ((5,), (2,))

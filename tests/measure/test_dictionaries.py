@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autointerp.measure.dictionaries import Figures, summarise
+from autointerp.measure.dictionaries import SHARE, Figures, summarise
+from autointerp.measure.intervals import superiority_interval
 
 FIGURES = {"d": Figures(width=8, dead=2, l0=3.0, explained_variance=0.9, n_positions=100, n_documents=10)}
 NAN = math.nan
@@ -73,3 +74,40 @@ def test_a_difference_is_paired() -> None:
     gains = np.array([0.1, 0.2, NAN, 0.3])
     found = told(rows("ann", gains.tolist(), "detection.ap.minus_shuffled")).loc[("detection.ap.minus_shuffled", "ann")]
     assert (found["value"], found["n"], found["unscored"]) == (pytest.approx(0.2), 3, 1)
+
+
+# features chosen by hand
+
+
+def test_picked_features_count_in_no_number_but_their_own() -> None:
+    entropies = {("d", feature): 0.0 if feature % 2 else 3.0 for feature in range(7)}
+    seeded = [0.2, 0.4, 0.6, 0.8, 0.3]
+    both = rows("ann", seeded) + rows("bob", seeded[::-1]) + rows("", [1.0, 0.0, 1.0, 0.0, 0.0], SHARE)
+    picks = rows("ann", [0.9, 0.1]) + rows("bob", [0.7, 0.9]) + rows("", [1.0, 1.0], SHARE)
+    picks = [row | {"feature": 5 + int(row["feature"])} for row in picks]
+    picked = {("d", 5), ("d", 6)}
+    alone = summarise(pd.DataFrame(both), FIGURES, entropies, ["d"], 0, 200)
+    beside = summarise(pd.DataFrame(both + picks), FIGURES, entropies, ["d"], 0, 200, picked)
+    pd.testing.assert_frame_equal(alone, beside)
+
+
+def test_the_mean_percentile_is_of_the_picked_features_alone() -> None:
+    metric = "detection.ap.percentile"
+    placed = rows("ann", [0.0, 0.25, 0.5, 0.75, 1.0, 0.9, 0.7, NAN], metric)
+    table = summarise(
+        pd.DataFrame(placed).assign(n=40), FIGURES, {}, ["d"], 0, 200, {("d", 5), ("d", 6), ("d", 7), ("e", 0)}
+    )
+    (row,) = table[table["metric"] == metric].to_dict("records")
+    assert (row["control"], row["value"], row["n"], row["unscored"]) == ("hand-picked", pytest.approx(0.8), 2, 1)
+    assert (row["low"], row["high"]) == superiority_interval(row["value"], 2, 40)
+    assert row["circularity"] == "B"
+    unpicked = summarise(pd.DataFrame(placed).assign(n=40), FIGURES, {}, ["d"], 0, 200)
+    assert metric not in set(unpicked["metric"])
+
+
+def test_without_a_seeded_sample_there_is_no_mean() -> None:
+    scores = pd.DataFrame(rows("ann", [0.9, 0.7]) + rows("ann", [NAN, NAN], "detection.ap.percentile")).assign(n=0)
+    table = summarise(scores, FIGURES, {}, ["d"], 0, 200, {("d", 0), ("d", 1)}).set_index("metric")
+    mean, place = table.loc["detection.ap"], table.loc["detection.ap.percentile"]
+    assert (math.isnan(mean["value"]), mean["n"], mean["unscored"], mean["circularity"]) == (True, 0, 0, "B")
+    assert (math.isnan(place["value"]), place["n"], place["unscored"]) == (True, 0, 2)

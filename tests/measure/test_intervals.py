@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, t
+from scipy.stats import binomtest, mannwhitneyu, norm, t
 
 from autointerp.measure import correlation, intervals, ranking, weights
 from autointerp.measure.arrays import Bools, Floats, Matrix
@@ -287,3 +287,44 @@ def test_rule_of_three() -> None:
     assert [intervals.rule_of_three(n) for n in (0, 1, 3, 30)] == [1, 1, 1, 0.1]
     # At the bound, no event in n independent trials is a 5% accident: (1 - 3/1000)^1000 = 0.0496.
     assert (1 - intervals.rule_of_three(1000)) ** 1000 == pytest.approx(0.05, abs=5e-4)
+
+
+# ---- the chance that one is above another
+
+
+def test_superiority_bounds_are_the_roots_of_their_equation() -> None:
+    # n = 1, m = 100, k = 49.5: at t = 1/2 both (1 - t) / (2 - t) and t / (1 + t) are 1/3, so the variance is
+    # 1/4 (1 + 49.5 * 2/3) / 100 = 0.085: about the 1/12 of one draw among many, and so hardly anything is known.
+    low, high = intervals.superiority_interval(0.5, 1, 100)
+    assert low == pytest.approx(1 - high)
+    for bound in (low, high):
+        k = 49.5
+        variance = bound * (1 - bound) * (1 + k * (1 - bound) / (2 - bound) + k * bound / (1 + bound)) / 100
+        assert (0.5 - bound) ** 2 == pytest.approx(intervals.Z**2 * variance)
+    assert low < 0.2
+
+
+@patient
+@given(st.floats(0, 1), st.integers(1, 30), st.integers(1, 300))
+def test_superiority_bounds_hold_the_value_and_have_a_width(value: float, n: int, m: int) -> None:
+    low, high = intervals.superiority_interval(value, n, m)
+    assert 0 <= low <= value <= high <= 1
+    assert high - low > 0.01
+    other_way = intervals.superiority_interval(1 - value, m, n)
+    assert other_way == (pytest.approx(1 - high, abs=1e-6), pytest.approx(1 - low, abs=1e-6))
+
+
+def test_nobody_above_nobody_has_no_bounds() -> None:
+    assert all(isnan(bound) for bound in intervals.superiority_interval(nan, 0, 40))
+    assert all(isnan(bound) for bound in intervals.superiority_interval(0.5, 3, 0))
+
+
+@pytest.mark.parametrize(("n", "m", "shift"), [(1, 60, 0.0), (3, 100, 0.0), (5, 40, 1.5), (20, 100, 1.0)])
+def test_superiority_bounds_hold_the_truth_as_often_as_they_say(n: int, m: int, shift: float) -> None:
+    rng = np.random.default_rng(7)
+    one, other = rng.normal(shift, 1, (400, n)), rng.normal(0, 1, (400, m))
+    truth = norm.cdf(shift / np.sqrt(2))
+    shares = mannwhitneyu(one, other, axis=1).statistic / (n * m)
+    bounds = [intervals.superiority_interval(float(share), n, m) for share in shares]
+    held = np.mean([low <= truth <= high for low, high in bounds])
+    assert held > 0.92  # 400 studies: the standard error is 1.1%

@@ -3,9 +3,12 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from autointerp.measure.scores import Base, score_features
+from autointerp.measure.scores import NO_SAMPLE, Base, score_features, standings
 from autointerp.records import UNSCORED, Score, Verdict
 
 BASES = {("d", 0): Base(0.5), ("d", 1): Base(0.5)}
@@ -471,3 +474,56 @@ def test_every_question_has_its_differences(items: list[Verdict], primary: str) 
     for metric in others:
         assert one(scores, f"{metric}.minus_shuffled").value == 0
         assert not [s for s in scores if s.metric in (f"{metric}.minus_generic", f"{metric}.minus_hard_shuffled")]
+
+
+# where a feature stands
+
+
+def placed(values: dict[int, float], explainer: str = "ann", dictionary: str = "d") -> list[Score]:
+    """A detection score for each feature; nan is unscored."""
+    return [
+        Score(
+            dictionary, feature, "detection.ap", "none", explainer, "ben", "r", value, 0.0, 1.0, 9, 1,
+            "too few" if math.isnan(value) else "", "B",
+        )
+        for feature, value in values.items()
+    ]  # fmt: skip
+
+
+@given(
+    st.dictionaries(st.integers(0, 30), st.sampled_from([0.1, 0.2, 0.3, 0.4, UNSCORED]), max_size=12),
+    st.sets(st.integers(0, 30)),
+)
+def test_a_percentile_counts_who_is_beaten(values: dict[int, float], by_hand: set[int]) -> None:
+    found = standings(placed(values), {("d", feature) for feature in by_hand})
+    assert [score.feature for score in found] == list(values)
+    for score in found:
+        own = values[score.feature]
+        others = [
+            value
+            for feature, value in values.items()
+            if feature != score.feature and feature not in by_hand and not math.isnan(value)
+        ]
+        assert (score.metric, score.control, score.circularity) == ("detection.ap.percentile", "none", "B")
+        if math.isnan(own):
+            assert (math.isnan(score.value), score.reason) == (True, "too few")
+        elif not others:
+            assert (math.isnan(score.value), score.reason) == (True, NO_SAMPLE)
+        else:
+            beaten = sum(1.0 if value < own else 0.5 if value == own else 0.0 for value in others)
+            assert (score.value, score.n, score.reason) == (pytest.approx(beaten / len(others)), len(others), "")
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=20))
+def test_the_sample_stands_in_its_own_middle(values: list[float]) -> None:
+    found = standings(placed(dict(enumerate(values))), frozenset())
+    assert np.mean([score.value for score in found]) == pytest.approx(0.5)
+
+
+def test_a_percentile_is_within_one_arm_and_dictionary() -> None:
+    scores = placed({0: 0.1, 1: 0.9}) + placed({0: 0.8, 1: 0.2}, "bob") + placed({0: 0.5}, dictionary="e")
+    scores += [replace(score, control="shuffled", value=0.95) for score in scores]
+    scores += [replace(score, metric="detection.auroc") for score in scores]
+    found = {(s.dictionary, s.explainer, s.feature): s.value for s in standings(scores, frozenset())}
+    assert math.isnan(found.pop(("e", "ann", 0)))
+    assert found == {("d", "ann", 0): 0, ("d", "ann", 1): 1, ("d", "bob", 0): 1, ("d", "bob", 1): 0}

@@ -195,4 +195,4 @@ def test_a_run_without_explanations(run: Path) -> None:
     explanations = pd.read_parquet(run / "explanations.parquet")
     explanations["text"] = ""
     explanations.to_parquet(run / "explanations.parquet")
-    assert "no feature of it has an explanation" in refused(run)
+    assert "no feature drawn by seed has an explanation" in refused(run)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from autointerp.measure.scores import standings
+from autointerp.records import PICKED, Score
 from autointerp.report.data import (
-    HAND_PICKED,
     Arm,
     Counts,
     DictionaryNote,
@@ -212,6 +213,13 @@ def feature_scores(draw: random.Random, name: str, feature: int, arms: Sequence[
     return rows
 
 
+def percentiles(scores: Sequence[Row]) -> list[Row]:
+    """The rows that say where each feature stands."""
+    named = [{"reason" if name == "unscored_reason" else name: value for name, value in row.items()} for row in scores]
+    found = standings([Score(**row) for row in named], frozenset())
+    return [{**dataclasses.asdict(score), "unscored_reason": score.reason} for score in found]
+
+
 def feature_rows(
     draw: random.Random, name: str, feature: int, arms: Sequence[Arm], scores: list[Row], words: Sequence[str]
 ) -> list[Row]:
@@ -303,7 +311,7 @@ def build(
         ),
         dictionaries=pd.DataFrame([row for name, width in names.items() for row in dictionary_rows(name, width, arms)]),
         features=pd.DataFrame(listed),
-        scores=pd.DataFrame(scores, columns=SCORES),
+        scores=pd.DataFrame([*scores, *percentiles(scores)], columns=SCORES),
         roles=pd.DataFrame(
             [
                 (
@@ -430,7 +438,7 @@ def hostile() -> Report:
         frame.copy() for frame in (report.features, report.scores, report.roles, report.unscored)
     )
     features["explanation"] = HOSTILE
-    features.loc[0, "selected_by"] = HAND_PICKED
+    features.loc[0, "selected_by"] = PICKED
     scores.loc[scores["unscored_reason"] != "", "unscored_reason"] = HOSTILE
     roles.loc[roles["role"] == "scorer minilm", ["resolved", "developer"]] = HOSTILE
     unscored["reason"] = HOSTILE

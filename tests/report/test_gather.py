@@ -13,6 +13,7 @@ from autointerp.report.stage import unscored_table
 from tests import planted as plant
 
 LOSSES = {kind: np.array([1.0, np.nan]) for kind in ("clean", "substituted", "ablated", "positions")}
+WHOLE = ["dictionary", "metric", "value", "n", "unscored"]
 TRANSCODER = "no reconstruction of what is read: a transcoder writes elsewhere"
 
 
@@ -28,15 +29,17 @@ def test_numbers_of_a_whole_dictionary_are_missing_for_a_reason() -> None:
         "transcoder": (np.nan, np.nan, np.nan),
     }
     metrics = ("explained_variance", "loss_recovered", "loss_rise")
-    rows = [(name, metric, value) for name in known for metric, value in zip(metrics, values[name], strict=True)]
+    rows = [(name, metric, value, 1, 0) for name in known for metric, value in zip(metrics, values[name], strict=True)]
     # A mean over features is missing where its features are, and those are counted with their own reasons.
-    rows.append(("fine", "detection.ap", np.nan))
+    rows.append(("fine", "detection.ap", np.nan, 0, 2))
+    rows.append(("fine", "fuzzing.ap", np.nan, 0, 0))  # a mean over nobody is missing for a reason of its own
     scores = pd.DataFrame(
         [("detection.ap", "too few"), ("detection.ap", "too few"), ("probe.ap", "")],
         columns=["metric", "unscored_reason"],
     )
-    found = unscored_table(scores, pd.DataFrame(rows, columns=["dictionary", "metric", "value"]), known)
+    found = unscored_table(scores, pd.DataFrame(rows, columns=WHOLE), known)
     assert [tuple(row) for row in found.to_numpy()] == [
+        ("no feature was drawn by seed", "fuzzing.ap", 1),
         (TRANSCODER, "explained_variance", 1),
         (TRANSCODER, "loss_recovered", 1),
         (TRANSCODER, "loss_rise", 1),
@@ -48,14 +51,14 @@ def test_numbers_of_a_whole_dictionary_are_missing_for_a_reason() -> None:
 
 
 def test_a_loss_that_is_not_finite_is_named() -> None:
-    whole = pd.DataFrame([("a", "loss_rise", np.nan)], columns=["dictionary", "metric", "value"])
+    whole = pd.DataFrame([("a", "loss_rise", np.nan, 0, 1)], columns=WHOLE)
     scores = pd.DataFrame(columns=["metric", "unscored_reason"])
     found = unscored_table(scores, whole, {"a": figures(0.6, LOSSES)})
     assert found["reason"].tolist() == ["its losses give no finite number"]
 
 
 def test_nothing_is_missing() -> None:
-    whole = pd.DataFrame([("a", "loss_rise", 0.1)], columns=["dictionary", "metric", "value"])
+    whole = pd.DataFrame([("a", "loss_rise", 0.1, 32, 0)], columns=WHOLE)
     scores = pd.DataFrame(columns=["metric", "unscored_reason"])
     assert unscored_table(scores, whole, {"a": figures(0.6, LOSSES)}).empty
 

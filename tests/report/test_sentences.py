@@ -2,14 +2,16 @@
 
 import dataclasses
 
+import pandas as pd
 import pytest
 import torch
 from builders import LEXICAL, NAN, SELF, build, changed, with_control
 
 from autointerp.dictionaries import controls
 from autointerp.dictionaries.canonical import Dictionary
+from autointerp.records import PICKED
 from autointerp.report import methods, sentences
-from autointerp.report.data import HAND_PICKED, Arm, DictionaryNote, Estimate, Report
+from autointerp.report.data import Arm, DictionaryNote, Estimate, Report
 from autointerp.report.wording import decimal, interval, listing, percent, signed
 
 GAIN = "detection.ap.minus_shuffled"
@@ -417,10 +419,12 @@ def test_selection_says_who_chose() -> None:
     report = build(features=12)
     assert sentences.selection(report) == "12 features each, drawn by seed 0 · nothing hand-picked"
     some, every = report.features.copy(), report.features.copy()
-    some.loc[some["feature"] == 5, "selected_by"] = HAND_PICKED
-    every["selected_by"] = HAND_PICKED
-    assert sentences.selection(dataclasses.replace(report, features=some)).endswith("3 of 36 hand-picked")
-    assert sentences.selection(dataclasses.replace(report, features=every)).endswith("all of them hand-picked")
+    some.loc[some["feature"] == 5, "selected_by"] = PICKED
+    every["selected_by"] = PICKED
+    beside, alone = (dataclasses.replace(report, features=frame) for frame in (some, every))
+    assert sentences.selection(beside) == "11 features each, drawn by seed 0 · 3 more hand-picked"
+    assert sentences.selection(alone) == "no feature drawn by seed · 39 features hand-picked"
+    assert "No feature was drawn by seed" in sentences.headline(alone).plain
 
 
 def test_dead_note_is_the_rule_of_three() -> None:
@@ -544,8 +548,20 @@ def test_distrust_corpus_rate_reconstruction_and_few() -> None:
 def test_distrust_hand_picked_and_masked() -> None:
     report = build()
     features = report.features.copy()
-    features["selected_by"] = HAND_PICKED
-    assert "hand-picked" in said(dataclasses.replace(report, features=features))
+    features.loc[features["feature"].isin([5, 6]), "selected_by"] = PICKED
+    picked = dataclasses.replace(report, features=features)
+    assert "6 features hand-picked: they stand beside the seeded sample and count in no mean." in said(picked)
+    row = {
+        "dictionary": "demo-512", "width": 512, "metric": "detection.ap.percentile", "control": PICKED,
+        "explainer": "lexical", "scorer": "minilm", "rubric": "", "value": 0.9, "low": 0.7, "high": 0.97,
+        "n": 2, "unscored": 0, "circularity": "B",
+    }  # fmt: skip
+    table = pd.concat([report.dictionaries, pd.DataFrame([row])], ignore_index=True)
+    (sentence,) = [
+        one for one in sentences.distrust(dataclasses.replace(picked, dictionaries=table)) if "hand-picked" in one.plain
+    ]
+    assert "exceed 90% [70%, 97%] in demo-512 of the sample; 50% would be as if picked by lot." in sentence.plain
+    assert sentence.grades == ("B",)
     counts = dataclasses.replace(report.counts, masked={"norm above 10 × median": 30000})
     assert "of positions are masked (30,000 norm above" in said(dataclasses.replace(report, counts=counts))
     assert "masked" not in said(report)

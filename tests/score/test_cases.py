@@ -1,10 +1,11 @@
 """Explanations that should fail are other features' own, and each role gets what it asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from autointerp.config import LLMScorer
 from autointerp.evidence.reader import DictionaryEvidence
 from autointerp.job import Job
-from autointerp.records import Explanation
+from autointerp.records import PICKED, SEEDED, Explanation
 from autointerp.score.cases import GENERIC, GENERIC_IMAGES, Case, all_cases, nearest_of, taken
 from autointerp.store import stable_hash
 
@@ -114,14 +115,26 @@ def test_explanations_are_dealt_out_within_their_dictionary_and_explainer() -> N
 # what a role takes in
 
 GROUPS = [(d, e) for d in ("d", "e") for e in ("ann", "bob")]
-EVIDENCE = cast(
-    dict[str, DictionaryEvidence], {"d": SimpleNamespace(alive=[4, 1, 3]), "e": SimpleNamespace(alive=[2, 0])}
-)
+ALIVE = {"d": [4, 1, 3], "e": [2, 0]}
+
+
+def evidence(picked: Sequence[int] = ()) -> dict[str, DictionaryEvidence]:
+    """Features in the order of the draw; of "d", the picked ones stand after them."""
+    found = {}
+    for name, alive in ALIVE.items():
+        side = DictionaryEvidence.__new__(DictionaryEvidence)
+        by_hand = list(picked) if name == "d" else []
+        selected = [SEEDED] * len(alive) + [PICKED] * len(by_hand)
+        side.features = pd.DataFrame({"feature": alive + by_hand, "dead": False, "selected_by": selected})
+        found[name] = side
+    return found
+
+
 CASES = [
     Case(dictionary, feature, explainer, control, "x")
     for dictionary, explainer in GROUPS
     for control in ("none", "shuffled", "hard_shuffled", "generic")
-    for feature in EVIDENCE[dictionary].alive
+    for feature in ALIVE[dictionary]
 ]
 
 
@@ -151,4 +164,43 @@ def role(**given: Any) -> LLMScorer:
     ],
 )
 def test_a_role_takes_in_what_it_asked_for(given: dict[str, Any], wanted: Any) -> None:
-    assert taken(role(**given), CASES, EVIDENCE) == [case for case in CASES if wanted(case)]
+    assert taken(role(**given), CASES, evidence()) == [case for case in CASES if wanted(case)]
+
+
+def test_a_role_takes_in_every_picked_feature_whatever_its_limit() -> None:
+    cases = [Case("d", feature, "ann", "none", "x") for feature in (4, 1, 3, 0, 2)]
+    assert [case.feature for case in taken(role(features=1), cases, evidence(picked=(0, 2)))] == [4, 0, 2]
+    assert [case.feature for case in taken(role(), cases, evidence(picked=(0, 2)))] == [4, 1, 3, 0, 2]
+
+
+# features chosen by hand
+
+
+@given(
+    st.lists(st.integers(0, 30), min_size=1, max_size=12, unique=True),
+    st.sets(st.integers(0, 30), max_size=6),
+    st.integers(0, 1000),
+)
+def test_a_drawn_feature_is_put_the_same_whatever_is_picked(features: list[int], more: set[int], seed: int) -> None:
+    by_hand = sorted(more - set(features))
+    vectors = {"d": unit(31, seed)}
+    alone = all_cases(job(vectors, seed), [explained(feature) for feature in features])
+    picked = {("d", feature) for feature in by_hand}
+    both = all_cases(job(vectors, seed), [explained(feature) for feature in features + by_hand], picked)
+    assert [case for case in both if case.feature in features] == alone
+    own, foreign = texts(both, "none"), texts(both, "shuffled")
+    drawn = {own[feature] for feature in features}
+    for feature in by_hand:
+        assert foreign[feature] in drawn
+        assert texts(both, "hard_shuffled")[feature] != own[feature]
+
+
+def test_picked_features_alone_exchange_explanations_among_themselves() -> None:
+    picked = {("d", 0), ("d", 2), ("d", 3)}
+    cases = all_cases(job({"d": unit(4)}), [explained(0), explained(2), explained(3)], picked)
+    own, foreign = texts(cases, "none"), texts(cases, "shuffled")
+    assert sorted(foreign.values()) == sorted(own.values())
+    assert all(foreign[feature] != own[feature] for feature in own)
+    (one, *_) = all_cases(job({"d": unit(4)}), [explained(2)], picked)
+    assert one.control == "none"
+    assert not texts(all_cases(job({"d": unit(4)}), [explained(2)], picked), "shuffled")
