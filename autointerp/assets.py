@@ -1,4 +1,4 @@
-"""Where shipped files live (rubrics, datasets, report templates, presets) and what `package:` and `hub` paths mean.
+"""Where shipped files live (rubrics, datasets, report templates, presets) and what `package:` and other paths mean.
 
 In a checkout the data folders stand at the top level; in an installed wheel they are inside the package. The
 folder `datasets/` holds no Python package, since that name would shadow the Hugging Face library.
@@ -12,6 +12,7 @@ from pathlib import Path
 from autointerp.errors import UserError
 
 PACKAGE = Path(__file__).parent
+PLANTED = "planted:"  # before the rules of a planted subject
 SHIPPED = PACKAGE / "_shipped" if (PACKAGE / "_shipped").exists() else PACKAGE.parent
 
 
@@ -67,6 +68,7 @@ def locate(name: str) -> Path | None:
         if not path.exists():
             raise UserError(f"you asked for {name}", f"{package!r} holds no {inside!r}", "check the path inside it")
         return path
+    name = name.removeprefix(PLANTED)
     for path in (Path(name).expanduser(), datasets() / name):
         if path.exists():
             return path

@@ -5,9 +5,11 @@ when the record is built, each in one sentence that names the nearest valid key.
 """
 
 import difflib
+import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import tomlkit
@@ -17,6 +19,7 @@ from autointerp import assets
 from autointerp.errors import UserError
 
 Grade = Literal["A", "B", "C", "D", "E"]
+ALL = sys.maxsize  # of the features of a draw
 Control = Literal["neurons", "pca", "random", "density_matched", "permuted", "shuffled_subject"]
 
 
@@ -36,8 +39,9 @@ class SubjectConfig(Record):
     """The model under study."""
 
     model: str = Field(
-        description="Hub id, local path, package:NAME/PATH of a file inside an installed package, or "
-        "python:MODULE:FUNCTION, which returns a torch module that takes pictures."
+        description="Hub id, local path, package:NAME/PATH of a file inside an installed package, "
+        "planted:RULES.toml, whose features are the rules of a file, or python:MODULE:FUNCTION, which returns a torch "
+        "module that takes pictures."
     )
     picture: PictureConfig = Field(PictureConfig(), description="For python: alone, how pictures reach it.")
     device: str = Field("auto", description="torch device; auto takes cuda, else cpu.")
@@ -244,6 +248,7 @@ class LLMExplainer(LLMRole):
 
 QuestionName = Literal["detection", "fuzzing", "simulation", "specificity"]
 CaseControl = Literal["shuffled", "hard_shuffled", "generic"]
+PARAPHRASED = "paraphrased"  # the control that says an explanation in other words: judged for the audit alone
 
 
 class Judged(Record):
@@ -365,11 +370,27 @@ class GeneralisationConfig(Record):
     permutations: int = Field(199, ge=19, description="Draws of the null; one more should be a multiple of 20.")
 
 
+class Paraphraser(LLMRole):
+    """A language model of a third family that says explanations in other words: the meaning stays, the style goes."""
+
+    kind: Literal["llm"] = "llm"
+    rubric: str = Field("paraphrase", description="Rubric id, or the path of a .md file.")
+
+
 class AuditConfig(Record):
     """Who is crossed with whom: every scorer here judges every explainer's explanations of the same features."""
 
     explainers: tuple[str, ...] = Field(min_length=2, description="At least two, of different families.")
     scorers: tuple[str, ...] = Field(min_length=2, description="At least two, some of a family with an explainer.")
+    features: int = Field(
+        100,
+        ge=0,
+        description="Of each dictionary the first n features of the draw are crossed, whatever the roles themselves "
+        "leave out; 0 asks nothing beyond what they take in.",
+    )
+    paraphraser: Paraphraser | None = Field(
+        None, description="Who says the crossed explanations in other words, to be judged by the same scorers."
+    )
 
 
 class CalibrationConfig(Record):
@@ -444,7 +465,43 @@ class RunConfig(Record):
             "scorer": self.scorers,
             "generator": self.generators,
         }
-        return {f"{kind} {name}": role for kind, table in kinds.items() for name, role in table.items()}
+        found = {f"{kind} {name}": role for kind, table in kinds.items() for name, role in table.items()}
+        return {**found, "paraphraser": self.paraphraser} if self.paraphraser else found
+
+    @property
+    def paraphraser(self) -> Paraphraser | None:
+        return self.audit.paraphraser if self.audit else None
+
+    def explained(self, explainer: str, dictionary: str) -> int:
+        """How many features of a dictionary an explainer explains: so many of those alive, first of the draw."""
+        crossed = self.audit.features if self.audit is not None and explainer in self.audit.explainers else 0
+        return max(crossed, covered(self.explainers[explainer], dictionary))
+
+    def judged(self, explainer: str, judge: str, dictionary: str, control: str = "none") -> int:
+        """How many of these features a scorer or generator is asked about, with the explanations of an explainer.
+
+        What the roles themselves leave out is asked where the audit crosses the two, of as many as it crosses.
+        Paraphrases are judged for the audit alone, and in detection alone.
+        """
+        crossed = 0
+        if self.audit is not None and explainer in self.audit.explainers and judge in self.audit.scorers:
+            crossed = self.audit.features
+        if control == PARAPHRASED:
+            return min(crossed, self.paraphrased(explainer, dictionary)) if detects(self.judges[judge]) else 0
+        return max(crossed, self.taken_in(explainer, judge, dictionary))
+
+    def taken_in(self, explainer: str, judge: str, dictionary: str) -> int:
+        """How many of these features the roles themselves cover, without an audit."""
+        role = self.judges[judge]
+        if role.explainers is not None and explainer not in role.explainers:
+            return 0
+        return min(covered(role, dictionary), covered(self.explainers[explainer], dictionary))
+
+    def paraphrased(self, explainer: str, dictionary: str) -> int:
+        """Of how many of these features the explanations are paraphrased."""
+        if self.audit is None or self.paraphraser is None or explainer not in self.audit.explainers:
+            return 0
+        return min(self.audit.features, covered(self.paraphraser, dictionary))
 
     @model_validator(mode="after")
     def consistent(self) -> "RunConfig":
@@ -494,9 +551,17 @@ class RunConfig(Record):
                                 f"{kind}.{name}.{field} names {other!r}, which is not one of {sorted(known)}"
                             )
         for field, those in (("explainers", set(self.explainers)), ("scorers", set(self.scorers))):
-            for name in getattr(self.audit, field, ()):
+            crossed: tuple[str, ...] = getattr(self.audit, field, ())
+            for at, name in enumerate(crossed):
                 if name not in those:
                     raise ValueError(f"audit.{field} names {name!r}, which is not one of {sorted(those)}")
+                if name in crossed[:at]:
+                    raise ValueError(f"audit.{field} names {name!r} twice")
+        for name in (self.paraphraser.dictionaries if self.paraphraser else None) or ():
+            if name not in self.dictionaries:
+                raise ValueError(
+                    f"audit.paraphraser.dictionaries names {name!r}, which is not one of {sorted(self.dictionaries)}"
+                )
         for name, writer in self.explainers.items():
             # A loss on excerpts takes as long as all of scoring: surprisal chooses nothing.
             choosers = sorted(n for n, judge in self.scorers.items() if not isinstance(judge, SurprisalScorer))
@@ -520,6 +585,18 @@ class RunConfig(Record):
                 if not name or set(name) & set('/\\,"\n') or name.startswith("."):
                     raise ValueError(f"{kind}.{name!r} is not a usable name: letters, digits, '.', '_' and '-' are")
         return self
+
+
+def detects(role: Judge) -> bool:
+    """Whether a role answers detection."""
+    return isinstance(role, EmbeddingScorer) or (isinstance(role, LLMScorer) and "detection" in role.scores)
+
+
+def covered(role: Role, dictionary: str) -> int:
+    """How many features of a dictionary a role takes part in by its own settings, ALL where they set no limit."""
+    if role.dictionaries is not None and dictionary not in role.dictionaries:
+        return 0
+    return ALL if role.features is None else role.features
 
 
 def load(source: str | Path, overrides: tuple[str, ...] = ()) -> RunConfig:
@@ -623,6 +700,8 @@ def fields_at(location: tuple[int | str, ...]) -> list[str]:
             model = get_args(model)[1]
         elif isinstance(model, type) and issubclass(model, BaseModel) and part in model.model_fields:
             model = model.model_fields[str(part)].annotation
+            if get_origin(model) is UnionType:  # a table that may be left out
+                model = next(option for option in get_args(model) if option is not NoneType)
         else:
             return []
     return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []

@@ -13,7 +13,7 @@ from autointerp import config as configuration
 from autointerp.audit.calibration import planted
 from autointerp.audit.roles import Roles
 from autointerp.collect import stage as collect
-from autointerp.config import AuditConfig, LexicalExplainer, LLMScorer, RunConfig
+from autointerp.config import PARAPHRASED, AuditConfig, LexicalExplainer, LLMScorer, RunConfig
 from autointerp.errors import GateFailed, UserError
 from autointerp.evidence import stage as evidence
 from autointerp.explain import stage as explain
@@ -126,7 +126,7 @@ def audit(directory: str | Path) -> Run:
                 f"the run has {len(crossed[few])} {few} that are language models, and a crossed design needs two",
                 f"add [{few}] of another family to its config and run it again",
             )
-        config = config.model_copy(update={"audit": AuditConfig(**crossed)})
+        config = config.model_copy(update={"audit": AuditConfig(**crossed, features=0)})
     return run(config, out=path.parent, only="report")
 
 
@@ -204,13 +204,14 @@ def refuse_circular(config: RunConfig, roles: Roles) -> None:
     """Stop before anything is spent when an arm would grade worse than the policy, unless a reason is given."""
     if config.circularity.allow is not None:
         return
-    for explainer, scorer, grade in roles.arms():
-        if grade > config.circularity.worst:
-            raise GateFailed(
-                f"You asked that no number be graded worse than {config.circularity.worst}, but explanations by "
-                f"{explainer!r} judged by {scorer!r} would be graded {grade}: choose other models, or say why it may "
-                f"be with circularity.allow."
-            )
+    for control, what in (("none", "explanations"), (PARAPHRASED, "paraphrased explanations")):
+        for explainer, scorer, grade in roles.arms(control):
+            if grade > config.circularity.worst:
+                raise GateFailed(
+                    f"You asked that no number be graded worse than {config.circularity.worst}, but {what} by "
+                    f"{explainer!r} judged by {scorer!r} would be graded {grade}: choose other models, or say why it "
+                    f"may be with circularity.allow."
+                )
 
 
 def refuse_disguised(config: RunConfig, finished: Run) -> None:

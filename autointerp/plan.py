@@ -1,21 +1,22 @@
 """What a run would do and ask for, worked out from the config alone. Nothing is loaded that costs time or money."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import product
 from math import ceil
 
 from autointerp import assets, rubric
 from autointerp.audit.circularity import MEANING
 from autointerp.audit.roles import Roles
 from autointerp.config import (
+    PARAPHRASED,
     EvidenceConfig,
     Generator,
     GivenExplainer,
-    Judge,
     LLMExplainer,
     LLMRole,
     LLMScorer,
     RunConfig,
+    covered,
 )
 from autointerp.corpus import sources
 from autointerp.dictionaries import hub
@@ -23,6 +24,7 @@ from autointerp.errors import UserError
 from autointerp.explain import choose
 from autointerp.llm.budget import price_of, worded
 from autointerp.llm.providers import batching, open_provider
+from autointerp.score import paraphrase
 from autointerp.score.judge import rubric_of
 from autointerp.score.specificity import SILENT_SHARE
 
@@ -84,7 +86,10 @@ def plan(config: RunConfig) -> Plan:
         ),
     ]
     for name, role in config.explainers.items():
-        n = n_explained(config, role.dictionaries, role.features)
+        n = sum(
+            n_first(config, dictionary, config.explained(name, dictionary), covered(role, dictionary) > 0)
+            for dictionary in config.dictionaries
+        )
         if isinstance(role, LLMExplainer):
             shared = words(rubric.asked(role.rubric, "explain", sees, config.rubrics).text)
             each = shared + per_excerpt * (min(role.examples, n_firing) + min(role.n_silent, n_silent))
@@ -96,12 +101,18 @@ def plan(config: RunConfig) -> Plan:
             notes += missing(name, role)
         else:
             stages.append(StagePlan("explain", f"{name}: {role.kind}, {n:,} features"))
+    if (writes := config.paraphraser) is not None:
+        pairs = product(config.explainers, config.dictionaries)
+        n = sum(min(config.paraphrased(name, dictionary), n_features) for name, dictionary in pairs)
+        each = words(paraphrase.rubric_of(writes, config.rubrics).text) + EXPLANATION_TOKENS
+        stages.append(asked(config, "score", "paraphraser", writes, n, n * each, n * EXPLANATION_TOKENS))
+        notes += missing("paraphraser", writes)
     for name, judge in config.judges.items():
         if not isinstance(judge, LLMRole):
             stages.append(StagePlan("score", f"{name}: {judge.model}"))
             continue
         notes += missing(name, judge)
-        cases = n_cases(config, judge)
+        cases = n_cases(config, name)
         if isinstance(judge, Generator):
             # Controls are explanations of other features, for which texts are written anyway.
             each = words(rubric.load(judge.rubric, config.rubrics, "generate").text) + EXPLANATION_TOKENS
@@ -110,8 +121,9 @@ def plan(config: RunConfig) -> Plan:
             continue
         for question in judge.scores:
             judged = min(judge.items or n_items, n_shown(question, config.evidence))
-            n = (1 + len(judge.controls)) * cases * ceil(judged / judge.items_per_request)
-            items = (1 + len(judge.controls)) * cases * judged
+            put = (1 + len(judge.controls)) * cases
+            put += n_cases(config, name, PARAPHRASED) if question == "detection" else 0
+            n, items = put * ceil(judged / judge.items_per_request), put * judged
             shared = words(rubric_of(judge, question, config, sees).text) + EXPLANATION_TOKENS
             answer = ANSWER_TOKENS + 2 * config.evidence.window * (question == "simulation")
             stages.append(
@@ -159,14 +171,18 @@ def asked(
     return StagePlan(stage, described, requests, sent, answered, cost)
 
 
-def n_cases(config: RunConfig, judge: Judge) -> int:
-    """How many explanations a judge takes in, controls left out."""
-    cases = 0
-    for name, role in config.explainers.items():
-        if judge.explainers is None or name in judge.explainers:
-            both = set(role.dictionaries or config.dictionaries) & set(judge.dictionaries or config.dictionaries)
-            cases += n_explained(config, both, judge.features, role.features)
-    return cases
+def n_cases(config: RunConfig, judge: str, control: str = "none") -> int:
+    """How many explanations a judge takes in, or paraphrases of them; other controls are left out."""
+    pairs = product(config.explainers, config.dictionaries)
+    return sum(
+        n_first(
+            config,
+            name,
+            config.judged(explainer, judge, name, control),
+            control != PARAPHRASED and config.taken_in(explainer, judge, name) > 0,
+        )
+        for explainer, name in pairs
+    )
 
 
 def n_shown(question: str, evidence: EvidenceConfig) -> int:
@@ -176,11 +192,9 @@ def n_shown(question: str, evidence: EvidenceConfig) -> int:
     return firing + silent.get(question, evidence.negatives)
 
 
-def n_explained(config: RunConfig, named: Collection[str] | None, *limits: int | None) -> int:
-    """How many features of some dictionaries, all where none is named: the draw within its limits, and picked ones."""
-    names = config.dictionaries if named is None else named
-    drawn = min([config.evidence.features, *(limit for limit in limits if limit is not None)])
-    return sum(drawn + len(set(config.evidence.picked.get(name, ()))) for name in names)
+def n_first(config: RunConfig, dictionary: str, n: int, by_name: bool) -> int:
+    """How many features of a dictionary are the first n of its draw or, where asked for `by_name`, picked."""
+    return min(n, config.evidence.features) + by_name * len(set(config.evidence.picked.get(dictionary, ())))
 
 
 def words(text: str) -> int:

@@ -106,4 +106,12 @@ def test_rules_of_a_real_model_are_known_to_nobody(tmp_path: Path) -> None:
     from autointerp.pipeline import run
 
     with pytest.raises(UserError, match="nobody knows"):
-        run(judged(explainers={"rule": {"kind": "rule"}}, evidence={"features": 2}, corpus={"path": "english/heldout.parquet", "contexts": 8}, collect={"loss_contexts": 0, "gate": False}), out=tmp_path)
+        run(
+            judged(
+                explainers={"rule": {"kind": "rule"}},
+                evidence={"features": 2},
+                corpus={"path": "english/heldout.parquet", "contexts": 8},
+                collect={"loss_contexts": 0, "gate": False},
+            ),
+            out=tmp_path,
+        )

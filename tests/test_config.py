@@ -25,6 +25,7 @@ BASE: dict[str, Any] = {
 }
 MODEL = {"kind": "llm", "provider": "scripted", "model": "m"}
 GIVEN = {"kind": "given", "path": "explanations.jsonl"}
+AUDIT = {"explainers": ["lexical", "file"], "scorers": ["encoder", "judge"]}
 
 
 def records() -> list[type[BaseModel]]:
@@ -164,6 +165,17 @@ def test_the_last_override_wins(tmp_path: Path) -> None:
         ),
         ({"explainers": {"x": MODEL | {"silent": -1}}}, "explainers.x.silent = -1"),
         ({"explainers": {"x": GIVEN | {"sources": {"20-res": "7"}}}}, "explainers.x.sources names '7'"),
+        ({"audit": AUDIT | {"scorers": ["encoder", "nobody"]}}, "audit.scorers names 'nobody'"),
+        ({"audit": AUDIT | {"explainers": ["file", "file"]}}, "audit.explainers names 'file' twice"),
+        ({"audit": AUDIT | {"feature": 3}}, "audit.feature is not a known key; the nearest is 'features'"),
+        ({"audit": AUDIT | {"paraphraser": MODEL | {"rubrick": "x"}}}, "the nearest is 'rubric'"),
+        (
+            {
+                "scorers": {"encoder": MODEL, "judge": MODEL},
+                "audit": AUDIT | {"paraphraser": MODEL | {"dictionaries": ["7"]}},
+            },
+            "audit.paraphraser.dictionaries names '7'",
+        ),
         ({"name": "../up"}, "name = '../up'"),
         ({"subject": {}}, "subject.model is missing"),
     ],

@@ -67,7 +67,7 @@ def tree(planted: plant.Planted, features: int, picked: list[int]) -> dict[str, 
         "other": plant.scripted("judge_ignoring", explainers=["knows", "again"]),
         "rater": plant.scripted("judge_knowing", explainers=["knows"], scores=["specificity"], features=1),
     }
-    tree["audit"] = {"explainers": ["knows", "again"], "scorers": ["judge", "other"]}
+    tree["audit"] = {"explainers": ["knows", "again"], "scorers": ["judge", "other"], "features": 0}
     return tree
 
 

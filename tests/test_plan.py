@@ -59,3 +59,32 @@ def test_an_encoder_that_chooses_asks_nobody(tree: dict[str, Any]) -> None:
     encoder = {"kind": "embedding", "model": "encoder"}
     _, choose = planned({**tree, "scorers": {"near": encoder}}, candidates=4, chosen_by="near")
     assert (choose.what, choose.requests, choose.price) == ("knows chosen by near: encoder", 0, "0")
+
+
+def test_what_the_audit_crosses_is_counted(tree: dict[str, Any]) -> None:
+    """Two explainers and two judges, each of the other family alone; 4 of 10 features are crossed and paraphrased."""
+    knows = plant.scripted("explain_knowing")
+    crossed = tree | {
+        "explainers": {"one": knows, "two": knows | {"features": 2}},
+        "scorers": {
+            "of one": plant.scripted("judge_knowing", explainers=["one"], controls=["shuffled"]),
+            "of two": plant.scripted("judge_knowing", explainers=["two"], controls=["shuffled"]),
+        },
+    }
+    asked = {"explainers": ["one", "two"], "scorers": ["of one", "of two"], "features": 4}
+    paraphraser = {"provider": "scripted", "model": "m"}
+
+    def requests(**audit: Any) -> dict[str, int]:
+        made = plan.plan(config.build(crossed | ({"audit": asked | audit} if audit else {}), "it"))
+        return {stage.what.partition(":")[0]: stage.requests for stage in made.stages if stage.requests}
+
+    each = 9  # requests for 24 + 20 items by fives
+    assert requests() == {"one": 10, "two": 2, "of one": 2 * 10 * each, "of two": 2 * 2 * each}
+    assert requests(features=0) == requests()
+    more = {"one": 10, "two": 4, "of one": 2 * (10 + 4) * each, "of two": 2 * (4 + 4) * each}
+    assert requests(features=4) == more
+    assert requests(paraphraser=paraphraser) == more | {
+        "paraphraser": 8,
+        "of one": more["of one"] + 8 * each,
+        "of two": more["of two"] + 8 * each,
+    }

@@ -1,24 +1,31 @@
 """The crossed design of a finished run: who explained and who judged the same features, and what changed with it.
 
 Nothing is asked here. Every pair of explainer and judge of the run is a cell, models of one family are what the audit
-is about, and a feature counts where cells of the design have scored it.
+is about, and a feature counts where cells of the design have scored it. The paraphrases are the score stage's, and
+what people say is read by `invariance`.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from autointerp.audit.roles import Model, Roles
+from autointerp.config import PARAPHRASED
 from autointerp.llm.lineage import lineage
 from autointerp.measure import circularity as measure
 from autointerp.measure.arrays import Floats, Ints
-from autointerp.measure.circularity import Effect
+from autointerp.measure.effects import Effect, unidentified
 from autointerp.measure.scores import PRIMARY
 
 UNKNOWN = -1
 METRIC = PRIMARY["detection"]
+
+# Rated items: which verdicts are the highest [items, explainers, judges], which explanations people find good [items,
+# explainers], nan elsewhere, and the feature of each [items].
+Opportunity: TypeAlias = tuple[Floats, Floats, Ints]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +33,8 @@ class Design:
     """Scores y [features, explainers, judges], nan where a cell has none, and the family of each by number.
 
     `names` are those of the families. `shuffled` are the same judges on other features' explanations, `permuted` the
-    same verdicts dealt out at random.
+    same verdicts dealt out at random, `paraphrased` the same judges on the same explanations in other words.
+    `reworded` says who of the design the paraphraser is related to, if anyone; None where nobody paraphrased.
     """
 
     explainers: tuple[str, ...]
@@ -36,6 +44,8 @@ class Design:
     y: Floats
     shuffled: Floats
     permuted: Floats
+    paraphrased: Floats
+    reworded: str | None
 
 
 def families(roles: Sequence[Sequence[Model]], known: dict[str, int]) -> Ints:
@@ -60,23 +70,43 @@ def design(scores: pd.DataFrame, roles: Roles, explainers: Sequence[str], judges
     asked = own[own["control"] == "none"].groupby(["dictionary", "feature"]).size()
     features = asked.index[asked == len(explainers) * len(judges)]
     tables = []
-    for control in ("none", "shuffled", "permuted"):
+    for control in ("none", "shuffled", "permuted", PARAPHRASED):
         cells = own[own["control"] == control].pivot_table(
             index=["dictionary", "feature"], columns=["explainer", "scorer"], values="value"
         )
         wide = cells.reindex(index=features, columns=pd.MultiIndex.from_product([explainers, judges]))
         tables.append(wide.to_numpy(dtype=float).reshape(len(features), len(explainers), len(judges)))
-    return Design(tuple(explainers), tuple(judges), numbers, tuple(known), *tables)
+    y, shuffled, permuted, paraphrased = tables
+    reworded = related(roles.paraphraser, explainers, judges, numbers, known) if roles.paraphraser else None
+    return Design(tuple(explainers), tuple(judges), numbers, tuple(known), y, shuffled, permuted, paraphrased, reworded)
+
+
+def related(
+    paraphraser: Sequence[Model],
+    explainers: Sequence[str],
+    judges: Sequence[str],
+    numbers: tuple[Ints, Ints],
+    known: dict[str, int],
+) -> str:
+    """Whose family the paraphraser is of, in a sentence: then its style may be one that a judge knows as its own."""
+    (own,) = families([paraphraser], dict(known)).tolist()
+    if own == UNKNOWN:
+        return "The paraphraser's family is not known."
+    kin = [f"the explainer {name}" for name, number in zip(explainers, numbers[0], strict=True) if number == own]
+    kin += [f"the judge {name}" for name, number in zip(judges, numbers[1], strict=True) if number == own]
+    return f"The paraphraser is of the family of {', '.join(kin)}." if kin else ""
 
 
 def errors(verdicts: pd.DataFrame, judges: Sequence[str]) -> tuple[Floats, Ints]:
-    """What judges get wrong about the same items: yes or no less the truth, [judges, items], and the items' features.
+    """Where judges are wrong about the same items: 1 or 0, [judges, items], and the items' features.
 
-    Only judges that say yes or no, only items that all of them answered. The truth is the activation.
+    Only judges that say yes or no, only items that all of them answered. The truth is the activation. Being wrong is
+    correlated, not yes or no less the truth: of one item two judges can only err the same way, and so judges that err
+    apart would seem to err together (the phi of Kohli 2026).
     """
     asked = (verdicts["question"] == "detection") & (verdicts["control"] == "none") & (verdicts["rubric"] != "")
     own = verdicts[asked & verdicts["scorer"].isin(judges)].dropna(subset=["value"])
-    own = own.assign(wrong=own["value"] - own["fires"])
+    own = own.assign(wrong=(own["value"] - own["fires"]).abs())
     keys = ["dictionary", "feature", "explainer", "item"]
     table = own.pivot_table(index=keys, columns="scorer", values="wrong").dropna().sort_index()
     features = table.index.to_frame(index=False).groupby(["dictionary", "feature"], sort=True).ngroup()
@@ -85,8 +115,13 @@ def errors(verdicts: pd.DataFrame, judges: Sequence[str]) -> tuple[Floats, Ints]
     return wrong, places
 
 
-def audit(made: Design, wrong: tuple[Floats, Ints], seed: int, resamples: int) -> list[Effect]:
-    """All effects of a design, in the order of the table. Holm's p stands in the notes of what is tested."""
+def audit(
+    made: Design, wrong: tuple[Floats, Ints], rated: Opportunity | None, seed: int, resamples: int
+) -> list[Effect]:
+    """All effects of a design, in the order of the table. Holm's p stands in the notes of what is tested.
+
+    `rated` is what people say of items that judges rated, None where nobody has.
+    """
     y, (explainers, judges) = made.y, made.families
     floor = mean_over_cells(made.shuffled)
     tested = [
@@ -98,6 +133,17 @@ def audit(made: Design, wrong: tuple[Floats, Ints], seed: int, resamples: int) -
         guessing = float(np.nanmean(made.permuted[:, :, at])) if not np.isnan(made.permuted[:, :, at]).all() else 0.0
         found = measure.leakage(true, shuffled, guessing, seed, resamples)
         tested += [replace(effect, name=f"{effect.name}, {judge}") for effect in found]
+    if made.reworded is None:
+        why = "Nobody paraphrased: name a model of a third family in [audit.paraphraser]."
+        tested.append(unidentified("paraphrase change", 0, why))
+    else:
+        change = measure.paraphrase_change(y, made.paraphrased, explainers, judges, seed, resamples)
+        tested.append(replace(change, note=f"{change.note} {made.reworded}".strip()))
+    if rated is None:
+        tested.append(unidentified("equal opportunity", 0, "Nobody has rated: `autointerp rate`."))
+    else:
+        high, good, features = rated
+        tested.append(measure.equal_opportunity(high, good, explainers, judges, seed, resamples, features))
     adjusted = measure.confirmatory(tested)
     tested = [with_p(effect, holm) for effect, holm in zip(tested, adjusted, strict=True)]
     tested.insert(1, measure.same_family_gap(y, explainers, judges, seed, resamples))

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+from autointerp import assets
 from autointerp.audit.circularity import grade, worse
 from autointerp.config import (
+    PARAPHRASED,
     Generator,
     GivenExplainer,
     Grade,
@@ -37,7 +39,11 @@ class Roles:
     """Lineages as requested and, once known, as resolved. Before anything has run, a plan is graded as requested."""
 
     def __init__(
-        self, config: RunConfig, explanations: Sequence[Explanation] = (), resolved: dict[str, list[str]] | None = None
+        self,
+        config: RunConfig,
+        explanations: Sequence[Explanation] = (),
+        resolved: dict[str, list[str]] | None = None,
+        paraphrases: Sequence[Explanation] = (),
     ) -> None:
         self.config = config
         # Planted features are nobody's: what is calibrated is graded as in the run that it is calibrated for.
@@ -59,12 +65,19 @@ class Roles:
         for name, judge in config.judges.items():
             provider, requested, _ = asked_for(judge)
             self.scorers[name] = [(provider, requested, model) for model in (resolved or {}).get(name) or [""]]
+        self.paraphraser = models(one.author for one in paraphrases)
+        if config.paraphraser is not None and not self.paraphraser:
+            self.paraphraser = [(config.paraphraser.provider, config.paraphraser.model, "")]
 
-    def arm(self, explainer: str, scorer: str) -> Grade:
-        """The grade of what `scorer` says of explanations by `explainer`: the worst where a role had several models."""
+    def arm(self, explainer: str, scorer: str, control: str = "none") -> Grade:
+        """The grade of what `scorer` says of explanations by `explainer`: the worst where a role had several models.
+
+        Of paraphrases, who wrote these is in the number, too.
+        """
         parts = {
             "explainer": self.explainers.get(explainer),
             "chooser": self.choosers.get(explainer),
+            "paraphraser": self.paraphraser if control == PARAPHRASED else None,
             "generator" if scorer in self.config.generators else "scorer": self.scorers.get(scorer),
         }
         filled = [[(role, lineage(model[1], model[2])) for model in found] for role, found in parts.items() if found]
@@ -74,18 +87,19 @@ class Roles:
         return worst
 
     def grade(self, score: Score) -> Grade:
-        return self.arm(score.explainer, score.scorer)
+        return self.arm(score.explainer, score.scorer, score.control)
 
-    def arms(self) -> Iterable[tuple[str, str, Grade]]:
-        """Every (explainer, scorer) pair of the run with its grade."""
+    def arms(self, control: str = "none") -> Iterable[tuple[str, str, Grade]]:
+        """Every (explainer, scorer) pair of the run with its grade, those that the audit crosses among them."""
         for explainer in self.config.explainers:
-            for scorer, judge in self.config.judges.items():
-                if judge.explainers is None or explainer in judge.explainers:
-                    yield explainer, scorer, self.arm(explainer, scorer)
+            for scorer in self.config.judges:
+                if any(self.config.judged(explainer, scorer, name, control) for name in self.config.dictionaries):
+                    yield explainer, scorer, self.arm(explainer, scorer, control)
 
     def rows(self) -> list[RoleRow]:
         subject = self.config.subject.model
-        rows = [RoleRow("subject", subject, self.subject.model, "transformers", self.subject)]
+        runs_it = "autointerp" if subject.startswith(assets.PLANTED) else "transformers"
+        rows = [RoleRow("subject", subject, self.subject.model, runs_it, self.subject)]
         for name, role in self.config.explainers.items():
             for provider, requested, resolved in self.explainers[name]:
                 model = lineage(requested, resolved)
@@ -101,6 +115,9 @@ class Roles:
             for provider, requested, resolved in self.scorers[name]:
                 model = lineage(requested, resolved)
                 rows.append(RoleRow(f"{kind} {name}", requested, resolved or model.model, provider, model))
+        for provider, requested, resolved in self.paraphraser:
+            model = lineage(requested, resolved)
+            rows.append(RoleRow("paraphraser", requested, resolved or model.model, provider, model))
         return rows
 
 

@@ -54,10 +54,14 @@ class DictionaryEvidence:
         """The hand-picked features, dead ones among them."""
         return frozenset(self.features.loc[self.features["selected_by"] == PICKED, "feature"].tolist())
 
-    def first(self, n: int | None) -> list[int]:
-        """The first n alive features of the draw, all where n is None, and those that were asked for by name."""
-        drawn = [feature for feature in self.alive if feature not in self.picked]
-        return drawn[:n] + [feature for feature in self.alive if feature in self.picked]
+    @cached_property
+    def drawn(self) -> list[int]:
+        """The alive features of the draw, in its order, without those that are there because they were picked."""
+        return [feature for feature in self.alive if feature not in self.picked]
+
+    def first(self, n: int, by_name: bool = True) -> list[int]:
+        """The first n features of the draw and, where somebody asks for them `by_name`, the picked ones."""
+        return self.drawn[:n] + [feature for feature in self.alive if feature in self.picked and by_name]
 
     @cached_property
     def reasons(self) -> dict[int, str]:

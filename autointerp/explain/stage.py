@@ -9,7 +9,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from autointerp import assets, rubric
-from autointerp.config import MANNER, Explainer, GivenExplainer, LexicalExplainer, LLMExplainer, RuleExplainer
+from autointerp.config import (
+    MANNER,
+    Explainer,
+    GivenExplainer,
+    LexicalExplainer,
+    LLMExplainer,
+    RuleExplainer,
+    covered,
+)
 from autointerp.errors import WorkPending
 from autointerp.evidence.reader import DictionaryEvidence, PoolReader, read_pictures
 from autointerp.explain import choose, choosers, given, lexical, llm, rules
@@ -53,6 +61,7 @@ def inputs(job: Job) -> dict[str, str]:
     found = {"evidence": digest_of(job.directory.records()["evidence"].outputs)}
     for name, role in job.config.explainers.items():
         made_of: list[Any] = [role.model_dump(exclude=set(MANNER))]
+        made_of += [job.config.explained(name, dictionary) for dictionary in job.config.dictionaries]
         if isinstance(role, LLMExplainer):
             made_of.append(question(job, role).hash)
             if role.chosen_by is not None:
@@ -80,8 +89,7 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
         keys = [
             (dictionary, feature)
             for dictionary, side in evidence.items()
-            if role.dictionaries is None or dictionary in role.dictionaries
-            for feature in side.first(role.features)
+            for feature in side.first(job.config.explained(name, dictionary), covered(role, dictionary) > 0)
         ]
         drafts = role.candidates if isinstance(role, LLMExplainer) else 1
         with progress(f"explaining with {name}", drafts * len(keys)) as advance:

@@ -75,7 +75,12 @@ def by_files(name: str) -> Lineage | None:
 
 
 def normal_form(name: str) -> str:
-    """Lower case, words joined by hyphens, without path, vendor, file ending, quantisation, date and `-latest`."""
+    """Lower case, words joined by hyphens, without path, vendor, file ending, quantisation, date and `-latest`.
+
+    A planted subject is planted:NAME, whatever its file of rules is called; no other name keeps a colon.
+    """
+    if name.startswith(assets.PLANTED):
+        return f"{assets.PLANTED}{Path(name).stem.lower()}"
     form = ""
     for part in reversed(re.split(r"[/\\]", name.removeprefix("package:").strip().lower())):
         words = re.sub(r"[\s_]+", "-", part.rpartition("--")[2])

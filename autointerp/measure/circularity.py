@@ -11,45 +11,17 @@ the family is thought to make a judge like one explainer more than other judges 
 the family is part of the preference. Scores are of order 1, and differences below RESOLUTION are rounding.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
-from typing import TypeAlias
 
 import numpy as np
-from scipy.special import ndtri, stdtr
 
 from autointerp.measure.arrays import NAN, RESOLUTION, Bools, Floats, Ints
-from autointerp.measure.intervals import Z, percentiles, resampled
+from autointerp.measure.effects import Effect, Statistic, bootstrapped, mean_of, ratio
 from autointerp.measure.multiplicity import holm
 
-POWER = 0.8416212335729143  # standard normal quantile of 0.8
-UNDEFINED = 0.025  # a number that more of the resamples than this do not have is not identified
 COLLINEAR = 1e-9  # a column of which other columns leave less than this share unexplained follows from them
-
-Statistic: TypeAlias = Callable[[Floats], Floats]  # from sums over features [B, k] to a number each [B]
-
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """A number with its 95% bounds over n features, and what they could have shown.
-
-    p: two-sided, of no effect (a value of 0 unless a function says otherwise). p < 0.05 where the bounds leave no
-    effect out, but for the rounding of a resample; it is never below about 3 / resamples. detectable: how far from no
-    effect the truth must be for a test at 5% to see it with 80% power at this n, (1.96 + 0.84) standard errors of the
-    bootstrap. identified: False where the data cannot tell the number, all of whose fields but n are then nan; `note`
-    says why, and otherwise what is to be kept in mind.
-    """
-
-    name: str
-    value: float
-    low: float
-    high: float
-    n: int
-    p: float
-    detectable: float
-    identified: bool
-    note: str
 
 
 # ---- self-preference
@@ -70,7 +42,7 @@ def self_preference(y: Floats, explainers: Ints, judges: Ints, seed: int, resamp
     """
     y, own = _design(y, explainers, judges)
     columns, statistic = _coefficient(y, own, [])
-    return _effect("self-preference", columns, statistic, seed, resamples, _why_not(y, own))
+    return bootstrapped("self-preference", columns, statistic, seed, resamples, _why_not(y, own))
 
 
 def self_preference_by_family(
@@ -108,10 +80,10 @@ def self_preference_by_family(
             inside = cells[family][:, np.asarray(judges) == family]
             gap = _mean(_mean(error, inside, axis=1) - _mean(error, ~inside, axis=1), True, axis=1)
             columns = gap[~np.isnan(gap), None]
-            statistic = _mean_of(len(columns))
+            statistic = mean_of(len(columns))
             why = "Fewer than two features have anchored scores of one judge on both its own family and another."
             note = "The anchor is taken as the truth, in the units of the scores."
-        effects[family] = _effect(name, columns, statistic, seed, resamples, why, note)
+        effects[family] = bootstrapped(name, columns, statistic, seed, resamples, why, note)
     return effects
 
 
@@ -127,7 +99,7 @@ def same_family_gap(y: Floats, explainers: Ints, judges: Ints, seed: int, resamp
     columns = gap[~np.isnan(gap), None]
     why = "Fewer than two features have both own-family and other-family scores."
     note = "Confounded: the leniency of judges and the quality of explainers are in it unless the design is balanced."
-    return _effect("same-family gap", columns, _mean_of(len(columns)), seed, resamples, why, note)
+    return bootstrapped("same-family gap", columns, mean_of(len(columns)), seed, resamples, why, note)
 
 
 def paraphrase_change(
@@ -161,11 +133,11 @@ def circular_share(
     columns = np.column_stack([columns, np.where(there, above[kept], 0), there])
 
     def share(sums: Floats) -> Floats:
-        return _ratio(preference(sums[:, :-2]), _ratio(sums[:, -2], sums[:, -1]))
+        return ratio(preference(sums[:, :-2]), ratio(sums[:, -2], sums[:, -1]))
 
-    alone = _effect("", columns[:, :-2], preference, seed, resamples, _why_not(y, own))
+    alone = bootstrapped("", columns[:, :-2], preference, seed, resamples, _why_not(y, own))
     why = "Own-family scores are not clearly above the floor." if alone.identified else alone.note
-    return _effect("circular share", columns, share, seed, resamples, why)
+    return bootstrapped("circular share", columns, share, seed, resamples, why)
 
 
 # ---- against a truth
@@ -178,26 +150,32 @@ def equal_opportunity(
     judges: Ints,
     seed: int,
     resamples: int = 2000,
+    clusters: Ints | None = None,
 ) -> Effect:
     """P(judge says high | own family, good) - P(judge says high | other family, good).
 
     high [n, E, J] is the verdict, good [n, E] that of the anchor: 1 or 0, or nan where there is none. Wataoka,
     Takahashi and Ri (2024) with an anchor in place of the human. Shares are of cells, so features with more good
-    explanations weigh more. n counts features with a judged good explanation.
+    explanations weigh more. The n rows are features, or items, and then clusters [n] is the feature of each: features
+    are drawn whole. The effect's n counts features with a judged good explanation.
     """
     verdict, own = _design(high, explainers, judges)
     assert np.shape(good) == verdict.shape[:2], "an anchor for each explanation"
     counts = ~np.isnan(verdict) & (np.asarray(good, float) == 1)[:, :, None]
     says = counts & (verdict == 1)
     parts = [(mask & cells).sum(axis=(1, 2)) for cells in (own, ~own) for mask in (says, counts)]
-    columns = np.column_stack(parts).astype(float)[counts.any(axis=(1, 2))]
+    rows = np.arange(len(verdict)) if clusters is None else np.asarray(clusters)
+    assert rows.shape == (len(verdict),), "a feature for each item"
+    there = counts.any(axis=(1, 2))
+    features, which = np.unique(rows[there], return_inverse=True)
+    columns = np.array([np.bincount(which, part[there], features.size) for part in parts], float).T
 
     def gap(sums: Floats) -> Floats:
-        return _ratio(sums[:, 0], sums[:, 1]) - _ratio(sums[:, 2], sums[:, 3])
+        return ratio(sums[:, 0], sums[:, 1]) - ratio(sums[:, 2], sums[:, 3])
 
     why = "There are too few features whose good explanations were judged, both by own and by other families."
     note = "Confounded: lenient judges are in it unless each judges own and other explanations equally often."
-    return _effect("equal opportunity", columns, gap, seed, resamples, why, note)
+    return bootstrapped("equal opportunity", columns, gap, seed, resamples, why, note)
 
 
 def leakage(true: Floats, shuffled: Floats, floor: float, seed: int, resamples: int = 2000) -> tuple[Effect, Effect]:
@@ -213,11 +191,11 @@ def leakage(true: Floats, shuffled: Floats, floor: float, seed: int, resamples: 
     columns = np.column_stack([true, shuffled]) - floor
     columns = columns[~np.isnan(columns).any(axis=1)]
     few = "Fewer than two features have both scores."
-    gained = _effect(
+    gained = bootstrapped(
         "owed to the explanation", columns, lambda sums: (sums[:, 0] - sums[:, 1]) / len(columns), seed, resamples, few
     )
     why = few if len(columns) < 2 else "Scores are not clearly above the floor."
-    share = _effect("leaked share", columns, lambda sums: _ratio(sums[:, 1], sums[:, 0]), seed, resamples, why)
+    share = bootstrapped("leaked share", columns, lambda sums: ratio(sums[:, 1], sums[:, 0]), seed, resamples, why)
     return gained, share
 
 
@@ -255,14 +233,14 @@ def shared_error(errors: Floats, clusters: Ints, seed: int, resamples: int = 200
         return of_pairs.mean(axis=1) if pairs else np.full(len(sums), NAN)
 
     def effective(sums: Floats) -> Floats:
-        return _ratio(np.full(len(sums), float(k)), 1 + (k - 1) * correlation(sums))
+        return ratio(np.full(len(sums), float(k)), 1 + (k - 1) * correlation(sums))
 
     why = (
         "It takes two judges or more, on items of two features or more, whose errors vary where each two of them meet."
     )
-    r_err = _effect("shared error", columns, correlation, seed, resamples, why)
+    r_err = bootstrapped("shared error", columns, correlation, seed, resamples, why)
     cancel = "The judges' errors cancel: no number of judges that err apart would do as well."
-    n_eff = _effect(
+    n_eff = bootstrapped(
         "effective judges", columns, effective, seed, resamples, cancel if r_err.identified else r_err.note, none=k
     )
     return r_err, n_eff
@@ -275,47 +253,6 @@ def confirmatory(effects: Sequence[Effect]) -> list[float]:
 
 
 # ---- sums over features
-
-
-def _effect(
-    name: str,
-    columns: Floats,
-    statistic: Statistic,
-    seed: int,
-    resamples: int,
-    why: str,
-    note: str = "",
-    none: float = 0,
-) -> Effect:
-    """The statistic of the sums of columns [n, k] over features, with its bootstrap; `why` says why it may be nan.
-
-    The bounds are those of intervals.mean_interval, at the percentiles Phi(-t sqrt(n / (n - 1))); p is the level at
-    which they would just reach `none`, so with s the smaller share of resamples on one side of it, 2 P(T > t) where
-    t = -Phi^-1(s) sqrt((n - 1) / n) and T is Student's of n - 1 degrees. s counts the sample itself: never 0.
-    """
-    n = len(columns)
-    value = float(statistic(columns.sum(axis=0)[None])[0]) if n > 1 else NAN
-    if np.isnan(value):
-        return Effect(name, NAN, NAN, NAN, n, NAN, NAN, False, why)
-    drawn = np.concatenate([statistic(counts @ columns) for counts in _counts(n, seed, resamples)])
-    found = drawn[~np.isnan(drawn)]
-    if found.size < (1 - UNDEFINED) * resamples:
-        why = f"In {resamples - found.size} of {resamples} resamples of the features: {why}"
-        return Effect(name, NAN, NAN, NAN, n, NAN, NAN, False, why)
-    low, high = np.percentile(found, percentiles(n))
-    beyond = min((found <= none + RESOLUTION).sum(), (found >= none - RESOLUTION).sum())
-    t = ndtri(min(0.5, (1 + beyond) / (1 + found.size))) * np.sqrt((n - 1) / n)
-    error = found.std() * np.sqrt(n / (n - 1))
-    p, detectable = float(2 * stdtr(n - 1, t)), float((Z + POWER) * error)
-    return Effect(name, value, float(low), float(high), n, p, detectable, True, note)
-
-
-def _counts(n: int, seed: int, resamples: int) -> Iterator[Floats]:
-    """How often each of n features is drawn [rows, n], in the draws of the other intervals."""
-    for drawn in resampled(n, seed, resamples):
-        rows = len(drawn)
-        places = (drawn + n * np.arange(rows)[:, None]).ravel()
-        yield np.bincount(places, minlength=rows * n).reshape(rows, n).astype(float)
 
 
 def _coefficient(y: Floats, column: Bools, others: list[Bools]) -> tuple[Floats, Statistic]:
@@ -338,7 +275,7 @@ def _coefficient(y: Floats, column: Bools, others: list[Bools]) -> tuple[Floats,
         rest, last = np.split(cells - cells.mean(axis=0), [-1], axis=1)
         left = (last - rest @ (np.linalg.pinv(rest, rcond=COLLINEAR) @ last))[:, 0]
         square = left @ left if left @ left > COLLINEAR * left.size else NAN
-        return (y[:, scored[0]] @ left / square)[:, None], _mean_of(m)
+        return (y[:, scored[0]] @ left / square)[:, None], mean_of(m)
     means = scored @ X / np.maximum(1, scored.sum(axis=1, keepdims=True))
     centred = np.where(scored[:, :, None], X - means[:, None], 0)  # [m, cells, k]
     k = X.shape[1]
@@ -350,7 +287,7 @@ def _coefficient(y: Floats, column: Bools, others: list[Bools]) -> tuple[Floats,
         project = np.einsum("bk,bkl->bl", A[:, -1, :-1], np.linalg.pinv(A[:, :-1, :-1], COLLINEAR, hermitian=True))
         left = A[:, -1, -1] - np.einsum("bk,bk->b", project, A[:, :-1, -1])
         fits = left > COLLINEAR * np.trace(A, axis1=1, axis2=2)
-        return _ratio(b[:, -1] - np.einsum("bk,bk->b", project, b[:, :-1]), np.where(fits, left, NAN))
+        return ratio(b[:, -1] - np.einsum("bk,bk->b", project, b[:, :-1]), np.where(fits, left, NAN))
 
     return np.column_stack([squares.reshape(m, k * k), products]), coefficient
 
@@ -385,21 +322,10 @@ def _compared(y: Floats) -> Bools:
     return found
 
 
-def _mean_of(n: int) -> Statistic:
-    """The mean over n features of the first column."""
-    return lambda sums: sums[:, 0] / n
-
-
 def _mean(values: Floats, mask: Bools | bool, axis: int) -> Floats:
     """Mean along an axis of the scored values in the mask, nan where there are none."""
     there = ~np.isnan(values) & mask
-    return _ratio(np.where(there, values, 0).sum(axis=axis), there.sum(axis=axis).astype(float))
-
-
-def _ratio(above: Floats, below: Floats) -> Floats:
-    """above / below, nan where below is not above 0 by more than rounding."""
-    found: Floats = above / np.where(below > RESOLUTION, below, NAN)
-    return found
+    return ratio(np.where(there, values, 0).sum(axis=axis), there.sum(axis=axis).astype(float))
 
 
 def _standardised(errors: Floats) -> Floats:

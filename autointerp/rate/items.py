@@ -2,7 +2,8 @@
 
 A quarter are silent excerpts with marks put on them and a quarter carry another feature's explanation, independently of
 each other: without both, a rating says nothing of the rater's false alarms. Marks and shuffled explanations are those
-that the run's first judge of specificity is shown, if it has one, so people and judge can be compared item by item.
+that every judge of specificity is shown, as many as the run's first one takes, so people and judges can be compared
+item by item.
 """
 
 from collections import Counter
@@ -21,7 +22,7 @@ from autointerp.explain import stage as explain
 from autointerp.records import Explanation
 from autointerp.rubric import Rubric
 from autointerp.score import specificity
-from autointerp.score.cases import Case, grouped, pairs, shuffled
+from autointerp.score.cases import Case, grouped, shuffled
 from autointerp.score.judge import choose, rubric_of
 from autointerp.score.question import Shown
 from autointerp.store import RunDirectory, StageRecord, digest_of, stable_hash
@@ -75,13 +76,13 @@ def material(run: str | Path) -> Material:
     judge, role = judge_of(config)
     sees = bool(collected["counts"].get("pictures"))
     text = rubric_of(role, QUESTION, config, sees) if role else rubric.asked(None, QUESTION, sees, config.rubrics)
-    cases = cases_of(explain.read(directory / "explanations.parquet"), config, role, evidence)
+    cases = cases_of(explain.read(directory / "explanations.parquet"), config, judge, evidence)
     if not cases:
         raise UserError(asked, "no feature drawn by seed has an explanation", "add an explainer and run it again")
     shown = {}
     for dictionary, feature in cases:
         items = evidence[dictionary].by_feature[feature].items["score"]
-        rng = np.random.default_rng(stable_hash(config.seed, "judged", judge, QUESTION, dictionary, feature))
+        rng = np.random.default_rng(stable_hash(config.seed, "judged", QUESTION, dictionary, feature))
         shown[dictionary, feature] = choose(specificity.show(items, rng), role.items if role else None, rng)
     return Material(directory.path, text, shown, cases)
 
@@ -123,7 +124,7 @@ def judge_of(config: RunConfig) -> tuple[str, LLMScorer | None]:
 def cases_of(
     explanations: Sequence[Explanation],
     config: RunConfig,
-    role: LLMScorer | None,
+    judge: str,
     evidence: Mapping[str, DictionaryEvidence],
 ) -> dict[Key, list[Case]]:
     """The explanations of each drawn feature, its own and another's, of those that the judge takes in if there is one.
@@ -132,11 +133,9 @@ def cases_of(
     """
     found: dict[Key, list[Case]] = {}
     for (dictionary, explainer), group in grouped(explanations).items():
-        if role is not None and not pairs(role, dictionary, explainer):
-            continue
         side = evidence[dictionary]
         drawn = [one for one in group if one.feature not in side.picked]
-        taken = set(side.first(role.features if role else None))
+        taken = set(side.drawn[: config.judged(explainer, judge, dictionary) if judge else None])
         rng = np.random.default_rng(stable_hash(config.seed, "shuffled", dictionary, explainer))  # as for the judge
         for control, column in (("none", [one.text for one in drawn]), ("shuffled", shuffled(drawn, rng))):
             for one, text in zip(drawn, column, strict=bool(column)):

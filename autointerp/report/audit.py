@@ -172,11 +172,11 @@ def anchored(report: Report, rows: tuple[EffectRow, ...]) -> Iterator[AnchoredRo
 def confusions(report: Report) -> Iterator[Confusion]:
     """Ratings of judges against those of people, judge by judge."""
     frame = report.confusion
-    for judge in dict.fromkeys(texts(frame, "judge") if len(frame) else []):
-        own = frame[frame["judge"].astype(str) == judge]
-        table = own.pivot_table(index="people", columns="rating", values="count", aggfunc="sum", fill_value=0)
+    for scorer in dict.fromkeys(texts(frame, "scorer") if len(frame) else []):
+        own = frame[frame["scorer"].astype(str) == scorer]
+        table = own.pivot_table(index="people", columns="judge", values="count", aggfunc="sum", fill_value=0)
         grid = table.reindex(index=range(4), columns=range(4), fill_value=0).to_numpy()
-        yield Confusion(judge, tuple(tuple(int(n) for n in line) for line in grid))
+        yield Confusion(scorer, tuple(tuple(int(n) for n in line) for line in grid))
 
 
 def unknown(report: Report, rows: tuple[EffectRow, ...]) -> Iterator[str]:

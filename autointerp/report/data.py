@@ -172,7 +172,7 @@ class Report:
     config: str = ""
     pictures: dict[int, bytes] = field(default_factory=dict)  # WebP files by context
     circularity: pd.DataFrame = field(default_factory=pd.DataFrame)  # circularity.csv, empty where no audit ran
-    confusion: pd.DataFrame = field(default_factory=pd.DataFrame)  # judge, people, rating, count; empty without raters
+    confusion: pd.DataFrame = field(default_factory=pd.DataFrame)  # scorer, people, judge, count: see audit.invariance
     calibration: pd.DataFrame = field(default_factory=pd.DataFrame)  # calibration.csv, empty on features of a model
 
     @cached_property

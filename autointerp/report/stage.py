@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from autointerp import assets, config, pictures
-from autointerp.audit import anchored, crossed
+from autointerp.audit import anchored, crossed, invariance
 from autointerp.audit.roles import Roles
 from autointerp.collect.sketch import histogram_edges
 from autointerp.collect.stage import load_figures
@@ -118,7 +118,8 @@ def gather(job: Job) -> Report:
         figures[name], conventions[name] = load_figures(job, name)
     # Controls stand after the dictionaries that learned something.
     order = sorted(cfg.dictionaries, key=lambda name: (cfg.dictionaries[name].control is not None, figures[name].width))
-    roles = Roles(cfg, explanations, records["score"].facts["resolved"])
+    paraphrases = explain.read(job.directory / "paraphrases.parquet") if cfg.paraphraser else []
+    roles = Roles(cfg, explanations, records["score"].facts["resolved"], paraphrases)
     features = feature_table(cfg, order, evidence, explanations, scores, roles)
     picked = picked_of(evidence)
     counts, masked = records["collect"].facts["counts"], records["collect"].facts["masked"]
@@ -130,6 +131,7 @@ def gather(job: Job) -> Report:
             arms.append(Arm(explainer, scorer, grade, n_features))
     dictionaries = measure.summarise(scores, figures, entropies, order, cfg.seed, cfg.score.resamples, picked)
     dictionaries = pd.concat([dictionaries, anchored_rows(job, figures, picked)], ignore_index=True)
+    effects, confusion = audited(job, scores, roles, picked)
     concepts = pd.read_parquet(job.directory / "concepts.parquet")
     shown = passages(order, evidence, cfg.evidence.bins, concepts)
     usage = [u for stage in ("explain", "score") for u in records[stage].facts.get("usage", [])]
@@ -169,7 +171,8 @@ def gather(job: Job) -> Report:
         evidence=shown,
         config=config.dump(cfg),
         pictures=thumbnails(job, shown),
-        circularity=audited(job, scores, roles, picked),
+        circularity=effects,
+        confusion=confusion,
         calibration=calibrated(job, scores),
     )
 
@@ -205,7 +208,10 @@ def feature_table(
             feature = int(known["feature"])
             explainers = [e for e in cfg.explainers if written.get((name, feature, e))] or [""]
             for explainer in explainers:
-                scorer = next((s for s in cfg.scorers if (name, explainer, s) in judged), "") if explainer else ""
+                of_it = [s for s in cfg.scorers if (name, explainer, s) in judged]
+                # One that is crossed for the audit alone has judged the first features, not all.
+                first = [s for s in of_it if cfg.taken_in(explainer, s, name)] + of_it if explainer else [""]
+                scorer = next(iter(first), "")
                 row = {
                     "dictionary": name,
                     "feature": feature,
@@ -262,19 +268,24 @@ def anchored_rows(job: Job, figures: dict[str, measure.Figures], picked: Set[tup
     return pd.DataFrame(rows, columns=measure.COLUMNS) if rows else None
 
 
-def audited(job: Job, scores: pd.DataFrame, roles: Roles, picked: Set[tuple[str, int]]) -> pd.DataFrame:
-    """circularity.csv, over the seeded sample; without rows where no audit was asked for."""
+def audited(
+    job: Job, scores: pd.DataFrame, roles: Roles, picked: Set[tuple[str, int]]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """circularity.csv and the confusions of judges and people, over the seeded sample; empty without an audit."""
     asked = job.config.audit
     if asked is None:
-        return pd.DataFrame(columns=CIRCULARITY)
+        return pd.DataFrame(columns=CIRCULARITY), pd.DataFrame(columns=invariance.CONFUSION)
     verdicts = sampled(pd.read_parquet(job.directory / "verdicts.parquet"), picked)
-    effects = crossed.audit(
-        crossed.design(sampled(scores, picked), roles, asked.explainers, asked.scorers),
-        crossed.errors(verdicts, asked.scorers),
-        job.config.seed,
-        job.config.score.resamples,
+    rated = ratings.read(job.directory.path)
+    made = crossed.design(sampled(scores, picked), roles, asked.explainers, asked.scorers)
+    wrong, good = crossed.errors(verdicts, asked.scorers), invariance.opportunity(verdicts, rated, made)
+    seed, resamples = job.config.seed, job.config.score.resamples
+    effects = crossed.audit(made, wrong, good, seed, resamples)
+    effects += invariance.agreements(verdicts, rated, asked.scorers, seed, resamples)
+    effects += anchored.more_to_rate(verdicts, rated)
+    return pd.DataFrame(crossed.rows(effects), columns=CIRCULARITY), invariance.confusions(
+        verdicts, rated, asked.scorers
     )
-    return pd.DataFrame(crossed.rows(effects), columns=CIRCULARITY)
 
 
 def calibrated(job: Job, scores: pd.DataFrame) -> pd.DataFrame:

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, get_args
 
 import numpy as np
 import torch
 
-from autointerp.config import CaseControl, Judge
+from autointerp.config import PARAPHRASED, CaseControl, RunConfig
 from autointerp.evidence.reader import DictionaryEvidence
 from autointerp.job import Job
 from autointerp.measure.statistics import derangement
@@ -119,20 +120,20 @@ def nearest_of(job: Job, dictionary: str, features: Sequence[int]) -> list[int]:
     return nearest
 
 
-def taken(role: Judge, cases: Sequence[Case], evidence: Mapping[str, DictionaryEvidence]) -> list[Case]:
-    """The cases that a role takes in: its dictionaries, explainers and controls, its first features of the draw."""
-    first = {name: set(side.first(role.features)) for name, side in evidence.items()}
+def taken(
+    config: RunConfig, judge: str, cases: Sequence[Case], evidence: Mapping[str, DictionaryEvidence]
+) -> list[Case]:
+    """The cases that a scorer or generator takes in: the pairs that it judges, its controls, the first features."""
+    controls = {"none", PARAPHRASED, *config.judges[judge].controls}
+
+    @cache
+    def first(explainer: str, dictionary: str, control: str) -> frozenset[int]:
+        # The audit alone asks nothing of picked features.
+        own = control != PARAPHRASED and config.taken_in(explainer, judge, dictionary) > 0
+        return frozenset(evidence[dictionary].first(config.judged(explainer, judge, dictionary, control), own))
+
     return [
         case
         for case in cases
-        if pairs(role, case.dictionary, case.explainer)
-        and (case.control == "none" or case.control in role.controls)
-        and case.feature in first[case.dictionary]
+        if case.control in controls and case.feature in first(case.explainer, case.dictionary, case.control)
     ]
-
-
-def pairs(role: Judge, dictionary: str, explainer: str) -> bool:
-    """Whether a role takes in explanations by `explainer` of features of `dictionary`."""
-    return (role.dictionaries is None or dictionary in role.dictionaries) and (
-        role.explainers is None or explainer in role.explainers
-    )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autointerp.config import EmbeddingScorer
+from autointerp.config import PARAPHRASED, EmbeddingScorer
 from autointerp.evidence.reader import DictionaryEvidence, PoolReader
 from autointerp.measure.arrays import Bools, Floats
 from autointerp.measure.scores import STRONG
@@ -51,6 +51,8 @@ def verdicts(
         for item, value in zip(items[case], level.closeness(own, is_picture).tolist(), strict=True):
             reason = "" if is_scored(value) else UNSEEN
             yield case.verdict("detection", name, **about(item), value=value, reason=reason)
+        if case.control == PARAPHRASED:
+            continue
         strongest = side.firings_of(case.feature).groupby("window")["activation"].max()
         closeness = level.closeness(similarity, seen)
         order = np.argsort(-closeness, kind="stable")

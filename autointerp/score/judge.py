@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from autointerp import rubric
-from autointerp.config import LLMScorer, QuestionName, RunConfig
+from autointerp.config import PARAPHRASED, LLMScorer, QuestionName, RunConfig
 from autointerp.evidence.reader import DictionaryEvidence, read_pictures
 from autointerp.exhibit import Exhibits
 from autointerp.job import Job
@@ -51,9 +51,7 @@ def verdicts(
     texts = {question: rubric_of(role, question, job.config, job.sees) for question in role.scores}
     pictures = pictures_of(job, cases, evidence)
     asked = [
-        one
-        for case in cases
-        for one in questions(job, name, role, case, texts, evidence, pictures, client.gives_logprobs)
+        one for case in cases for one in questions(job, role, case, texts, evidence, pictures, client.gives_logprobs)
     ]
     with progress(f"judging with {name}", len(asked)) as advance:
         found = judge(client, asked, lambda: advance(1))
@@ -84,7 +82,6 @@ def pictures_of(job: Job, cases: Sequence[Case], evidence: Mapping[str, Dictiona
 
 def questions(
     job: Job,
-    name: str,
     role: LLMScorer,
     case: Case,
     texts: Mapping[QuestionName, Rubric],
@@ -92,11 +89,17 @@ def questions(
     pictures: Mapping[int, bytes],
     logprobs: bool,
 ) -> list[Asked]:
-    """What is asked about a case. Items and their order are the same for an explanation and its controls."""
+    """What is asked about a case. Items and their order are the same for an explanation and its controls.
+
+    They are the same for all judges, too, of whom each takes the first `items`: what they say differs in nothing but
+    the judge. Of paraphrases detection alone is asked.
+    """
     found = []
     for question, text in texts.items():
+        if case.control == PARAPHRASED and question != "detection":
+            continue
         asks = QUESTIONS[question]
-        rng = job.rng("judged", name, question, case.dictionary, case.feature)
+        rng = job.rng("judged", question, case.dictionary, case.feature)
         shown = asks.show(evidence[case.dictionary].by_feature[case.feature].items["score"], rng)
         chosen = choose(shown, role.items, rng)
         for start in range(0, len(chosen), role.items_per_request):

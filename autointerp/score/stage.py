@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import asdict, fields, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,17 @@ import pyarrow as pa
 
 from autointerp import assets, rubric
 from autointerp.audit.roles import Roles
-from autointerp.config import MANNER, EmbeddingScorer, Generator, Judge, LLMScorer, SurprisalScorer
+from autointerp.config import (
+    ALL,
+    MANNER,
+    PARAPHRASED,
+    EmbeddingScorer,
+    Generator,
+    Judge,
+    LLMScorer,
+    RunConfig,
+    SurprisalScorer,
+)
 from autointerp.corpus import concepts, sources
 from autointerp.errors import UserError, WorkPending
 from autointerp.evidence.reader import DictionaryEvidence, PoolReader, picked_of, read_pictures
@@ -21,8 +32,8 @@ from autointerp.measure.scores import ORIGINAL, PRIMARY, Base, score_features, s
 from autointerp.progress import log, progress
 from autointerp.records import UNSCORED, Explanation, Score, Verdict
 from autointerp.rubric import Rubric
-from autointerp.score import baselines, embedding, generalisation, judge, sensitivity, surprisal, truth
-from autointerp.score.cases import Case, Key, about, all_cases, pairs, taken
+from autointerp.score import baselines, embedding, generalisation, judge, paraphrase, sensitivity, surprisal, truth
+from autointerp.score.cases import Case, Key, about, all_cases, taken
 from autointerp.store import digest, digest_of, write_table
 
 VERDICTS = pa.schema(
@@ -65,14 +76,23 @@ def inputs(job: Job) -> dict[str, str]:
             for origin, value in sources.fingerprints(of_list.path, concepts.KINDS).items()
         }
         found["generalisation"] = digest_of(of_list.model_dump())
+    if job.config.paraphraser is not None:
+        asked = paraphrase.rubric_of(job.config.paraphraser, job.config.rubrics)
+        found["paraphraser"] = digest_of([job.config.paraphraser.model_dump(exclude=set(MANNER)), asked.hash])
     for name, role in job.config.judges.items():
-        made_of: list[Any] = [role.model_dump(exclude=set(MANNER))]
+        made_of: list[Any] = [role.model_dump(exclude=set(MANNER)), coverage(job.config, name)]
         made_of += [asked.hash for asked in rubrics_of(job, role).values() if asked]
         if isinstance(role, EmbeddingScorer | SurprisalScorer):
             location = assets.locate(role.model)
             made_of.append(digest(location) if location else "")
         found[f"scorer {name}"] = digest_of(made_of)
     return found
+
+
+def coverage(config: RunConfig, judge: str) -> list[int]:
+    """Of how many features a judge is asked about explanations and about paraphrases, by explainer and dictionary."""
+    pairs = product(config.explainers, config.dictionaries, ("none", PARAPHRASED))
+    return [config.judged(explainer, judge, dictionary, control) for explainer, dictionary, control in pairs]
 
 
 def rubrics_of(job: Job, role: Judge) -> dict[str, Rubric | None]:
@@ -105,12 +125,19 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
         shown += [pool.excerpts[row] for row in pool.rows("score")]
         pictures = read_pictures(job.directory.path, {excerpt.context for excerpt in shown if excerpt.grid})
     picked = picked_of(evidence)
-    cases = all_cases(job, explanations, picked)
     verdicts: list[Verdict] = []
     resolved: dict[str, list[str]] = {}
     pending: list[WorkPending] = []
+    paraphraser = job.config.paraphraser
+    paraphrases: list[Explanation] = []
+    if paraphraser is not None:
+        try:
+            paraphrases = paraphrase.paraphrases(job, paraphraser, explanations, evidence)
+        except WorkPending as error:  # batches of the judges need not wait for those of the paraphraser
+            pending.append(error)
+    cases = all_cases(job, explanations, picked) + paraphrase.cases(paraphrases)
     for name, role in job.config.judges.items():
-        own = taken(role, cases, evidence)
+        own = taken(job.config, name, cases, evidence)
         models: list[str] = []
         try:
             if isinstance(role, EmbeddingScorer):
@@ -132,16 +159,13 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
         resolved[name] = models
     if pending:
         raise pending[0]
-    written_for = [case for role in job.config.generators.values() for case in taken(role, cases, evidence)]
+    written_for = [case for name in job.config.generators for case in taken(job.config, name, cases, evidence)]
     verdicts += sensitivity.originals(job, evidence, written_for)
     verdicts += by_baselines(job, evidence, pool)
 
     path = job.directory / "verdicts.parquet"
     write_table(path, [asdict(verdict) for verdict in verdicts], VERDICTS)
-    outputs = [path]
-    if job.config.calibration is not None:
-        outputs += write_truths(job, list(truth.verdicts(job, cases, evidence)), evidence)
-    scores = all_scores(job, verdicts, explanations, evidence, resolved)
+    scores = all_scores(job, verdicts, explanations, evidence, resolved, paraphrases)
     carried, of_list = generalisation.run(job, evidence)
     scores = sorted(
         [*scores, *(score for found in carried for score in found.scores())],
@@ -151,13 +175,19 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
     write_table(concepts_path, [{name: getattr(one, name) for name in CONCEPTS.names} for one in carried], CONCEPTS)
     scores_path = job.directory / "scores.parquet"
     write_scores(scores_path, scores)
+    outputs = [path, concepts_path, scores_path]
+    if paraphraser is not None:
+        outputs.append(job.directory / "paraphrases.parquet")
+        write_table(outputs[-1], [asdict(one) for one in paraphrases], explain.TABLE)
+    if job.config.calibration is not None:
+        outputs += write_truths(job, list(truth.verdicts(job, cases, evidence)), evidence)
     unscored = sum(bool(score.reason) for score in scores)
     log.info("  %d verdicts, %d scores, %d of them unscored", len(verdicts), len(scores), unscored)
-    return [*outputs, concepts_path, scores_path], {
+    return outputs, {
         "generalisation": of_list,
         "resolved": resolved,
         "verdicts": len(verdicts),
-        "usage": job.usage("scorer", "generator"),
+        "usage": job.usage("scorer", "generator", "paraphraser"),
     }
 
 
@@ -203,12 +233,10 @@ def owed(job: Job) -> Iterator[tuple[str, str, str, str, str, str]]:
     """The rows that every (explainer, scorer) pair owes, even where no explanation came and so nothing was judged."""
     for scorer, role in job.config.judges.items():
         for question, asked in rubrics_of(job, role).items():
-            for explainer, writer in job.config.explainers.items():
-                for dictionary in job.config.dictionaries:
-                    if (writer.dictionaries is None or dictionary in writer.dictionaries) and pairs(
-                        role, dictionary, explainer
-                    ):
-                        yield dictionary, PRIMARY[question], "none", explainer, scorer, asked.name if asked else ""
+            for explainer, dictionary in product(job.config.explainers, job.config.dictionaries):
+                for control in ("none", PARAPHRASED) if question == "detection" else ("none",):
+                    if job.config.judged(explainer, scorer, dictionary, control):
+                        yield dictionary, PRIMARY[question], control, explainer, scorer, asked.name if asked else ""
 
 
 def bases_of(evidence: dict[str, DictionaryEvidence]) -> dict[tuple[str, int], Base]:
@@ -225,16 +253,18 @@ def all_scores(
     explanations: Sequence[Explanation],
     evidence: dict[str, DictionaryEvidence],
     resolved: dict[str, list[str]],
+    paraphrases: Sequence[Explanation] = (),
 ) -> list[Score]:
     """Scores from verdicts, a row with its reason for every feature that should have one and has none, and standings.
 
     What a drawn feature should have is what others of the draw have, whatever was picked beside them.
     """
-    roles = Roles(job.config, explanations, resolved)
+    roles = Roles(job.config, explanations, resolved, paraphrases)
     scores = score_features(verdicts, bases_of(evidence), job.config.score.prevalence, job.config.seed)
     scores = [replace(score, circularity=roles.grade(score)) for score in scores]
     there = {(s.dictionary, s.feature, s.metric, s.control, s.explainer, s.scorer) for s in scores}
-    by_key = {(e.dictionary, e.feature, e.explainer): e for e in explanations}
+    written = {(e.dictionary, e.feature, e.explainer): e for e in explanations}
+    reworded = {(e.dictionary, e.feature, e.explainer): e for e in paraphrases}
     # A feature's own excerpts are measured only for the features that texts were written for.
     expected = {
         (
@@ -249,14 +279,15 @@ def all_scores(
     for row in sorted({row for row, _ in expected}):
         dictionary, metric, control, explainer, scorer, name = row
         side = evidence[dictionary]
-        role = job.config.explainers.get(explainer)
-        reader = job.config.judges.get(scorer)
-        limit = min((r.features for r in (role, reader) if r is not None and r.features is not None), default=None)
-        for feature in side.first(limit):
+        # Baselines belong to no pair, and are there for all features.
+        pair = bool(explainer and scorer)
+        limit = job.config.judged(explainer, scorer, dictionary, control) if pair else ALL
+        own = control != PARAPHRASED and (not pair or job.config.taken_in(explainer, scorer, dictionary) > 0)
+        for feature in side.first(limit, own):
             if row not in of_the_draw and feature not in side.picked:
                 continue
             if (dictionary, feature, metric, control, explainer, scorer) not in there:
-                explanation = by_key.get((dictionary, feature, explainer))
+                explanation = (reworded if control == PARAPHRASED else written).get((dictionary, feature, explainer))
                 reason = (
                     side.reasons[feature] or (explanation.reason if explanation else "") or "nothing to compare with"
                 )

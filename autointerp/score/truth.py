@@ -29,11 +29,11 @@ def verdicts(job: Job, cases: Sequence[Case], evidence: Mapping[str, DictionaryE
     }
     own = [case for case in cases if case.explainer in stated and case.control == "none"]
     for name, role in job.config.scorers.items():
-        for case in taken(role, own, evidence):
+        for case in taken(job.config, name, own, evidence):
             rule = stated[case.explainer][case.dictionary, case.feature]
             if isinstance(role, LLMScorer):
                 texts = {question: judge.rubric_of(role, question, job.config, job.sees) for question in role.scores}
-                for asked in judge.questions(job, name, role, case, texts, evidence, {}, logprobs=False):
+                for asked in judge.questions(job, role, case, texts, evidence, {}, logprobs=False):
                     for shown in asked.group:
                         yield answered(case, asked.question, name, asked.rubric.name, shown, rule)
             elif isinstance(role, EmbeddingScorer):

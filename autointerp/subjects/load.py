@@ -16,6 +16,7 @@ from transformers import (
 from autointerp import assets
 from autointerp.config import SubjectConfig
 from autointerp.errors import UserError
+from autointerp.subjects.planted import PlantedSubject
 from autointerp.subjects.subject import Subject, choose_device, first_line
 from autointerp.subjects.text import TextSubject, convert_gguf
 from autointerp.subjects.towers import TwoTowerSubject
@@ -26,10 +27,12 @@ PYTHON = "python:"  # MODULE:FUNCTION, which returns a torch module that takes p
 
 
 def load(config: SubjectConfig) -> Subject:
-    """A subject by path, hub id, package:NAME/PATH or python:MODULE:FUNCTION, on its device."""
+    """A subject by path, hub id, package:NAME/PATH, planted:RULES or python:MODULE:FUNCTION, on its device."""
     device, dtype = choose_device(config.device), getattr(torch, config.dtype)
     if config.model.startswith(PYTHON):
         return from_python(config.model.removeprefix(PYTHON), config.picture, device, dtype)
+    if config.model.startswith(assets.PLANTED):
+        return PlantedSubject(config.model.removeprefix(assets.PLANTED), device, dtype)
     location = assets.locate(config.model)
     if location is not None and location.suffix == ".gguf":
         location = convert_gguf(location)

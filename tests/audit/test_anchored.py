@@ -9,7 +9,7 @@ import pytest
 
 import autointerp
 from autointerp import config
-from autointerp.audit.anchored import corrected
+from autointerp.audit.anchored import corrected, more_to_rate
 from tests import planted
 
 FEATURES, EACH, BIAS = 60, 5, 0.6
@@ -54,6 +54,21 @@ def test_two_people_are_averaged_and_skipped_items_are_not_rated() -> None:
     assert averaged["value"] == pytest.approx(whole["value"]) == pytest.approx(people["rating"].mean(), abs=1e-9)
     half = people.assign(rating=people["rating"].where(people["feature"] % 2 == 0))
     assert next(iter(corrected(table, half)))["n"] == FEATURES / 2
+
+
+def test_how_many_more_features_would_halve_the_interval() -> None:
+    """As many as the correction says; what rating everything would not reach is no number."""
+    table, people = verdicts()
+    drawn = np.random.default_rng(1).permutation(FEATURES)
+    (few,), (many,) = (more_to_rate(table, people[people["feature"].isin(drawn[:n])]) for n in (4, 50))
+    assert few.name == "more features to rate, e by j, d" and few.n == 4
+    assert few.identified and 0 < few.value <= FEATURES - 4 and np.isnan(few.low)
+    (now,), (then,) = (
+        list(corrected(table, people[people["feature"].isin(drawn[: 4 + int(n)])])) for n in (0, few.value)
+    )
+    assert then["high"] - then["low"] == pytest.approx((now["high"] - now["low"]) / 2, rel=0.5)
+    assert not many.identified and "No number" in many.note
+    assert more_to_rate(table, people.iloc[:0]) == []
 
 
 def test_too_few_ratings_correct_nothing() -> None:

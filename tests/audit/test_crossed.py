@@ -18,7 +18,9 @@ from tests import planted
 
 CLAUDE, GPT, OTHER = ("anthropic", "claude-opus-5-5", ""), ("openai", "gpt-6.1-sol", ""), ("openai", "my-model", "")
 ROLES: Any = SimpleNamespace(
-    explainers={"by claude": [CLAUDE], "by gpt": [GPT], "by code": []}, scorers={"claude": [CLAUDE], "gpt": [GPT]}
+    explainers={"by claude": [CLAUDE], "by gpt": [GPT], "by code": []},
+    scorers={"claude": [CLAUDE], "gpt": [GPT]},
+    paraphraser=[],
 )
 EXPLAINERS, JUDGES = ("by claude", "by gpt"), ("claude", "gpt")
 
@@ -40,7 +42,7 @@ def table(n: int, kinship: float, seed: int = 0) -> pd.DataFrame:
 def effects(scores: pd.DataFrame, roles: Any = ROLES) -> dict[str, Any]:
     made = crossed.design(scores, roles, EXPLAINERS, JUDGES)
     nothing = np.empty((2, 0)), np.empty(0, dtype=np.int64)
-    return {row["effect"]: row for row in crossed.rows(crossed.audit(made, nothing, 0, 500))}  # type: ignore[misc]
+    return {row["effect"]: row for row in crossed.rows(crossed.audit(made, nothing, None, 0, 500))}  # type: ignore[misc]
 
 
 def test_families_are_those_of_known_lineages_alone() -> None:

@@ -7,6 +7,8 @@ import pytest
 
 from autointerp import config
 from autointerp.audit.roles import Roles
+from autointerp.errors import GateFailed
+from autointerp.pipeline import refuse_circular
 from autointerp.records import Author, Explanation
 
 CLAUDE, GPT, GEMINI = "claude-opus-5-5", "gpt-6.1-sol", "gemini-2.5-pro"
@@ -95,3 +97,54 @@ def test_what_people_wrote_has_no_model(tmp_path: Path) -> None:
     plan = given(tmp_path, "dictionary,feature,explanation,author\nd,0,x,human")
     for roles in (Roles(plan), Roles(plan, [written(None)])):
         assert [(row.role, row.resolved, row.lineage) for row in roles.rows()][1] == ("explainer e", "human", None)
+
+
+def crossed(paraphraser: str | None, **audit: Any) -> config.RunConfig:
+    plan = run(model(CLAUDE), cheap=model(GPT), kin=model(CLAUDE, explainers=[]))
+    tree = plan.model_dump(exclude_none=True)
+    tree["explainers"]["f"] = model(GPT)
+    asked = {"explainers": ["e", "f"], "scorers": ["cheap", "kin"], **audit}
+    asked |= {"paraphraser": model(paraphraser)} if paraphraser else {}
+    return config.build(tree | {"audit": asked}, "it")
+
+
+def test_pairs_that_the_audit_crosses_are_graded_too() -> None:
+    def graded(plan: config.RunConfig, control: str = "none") -> dict[tuple[str, str], str]:
+        return {(explainer, scorer): grade for explainer, scorer, grade in Roles(plan).arms(control)}
+
+    alone = {("e", "cheap"): "B", ("f", "cheap"): "D"}
+    assert graded(crossed(None, features=0)) == alone
+    assert graded(crossed(None)) == alone | {("e", "kin"): "D", ("f", "kin"): "B"}
+    assert graded(crossed(GEMINI)) == graded(crossed(None))
+    assert graded(crossed(None), "paraphrased") == {}
+
+
+@pytest.mark.parametrize(
+    ("paraphraser", "grade"),
+    [(GEMINI, "B"), ("gpt-5.5", "C"), (GPT, "D"), ("mine", "C"), ("llama-3.1-8b", "E")],
+)
+def test_who_paraphrases_is_in_the_number_of_paraphrases_alone(paraphraser: str, grade: str) -> None:
+    plan = crossed(paraphraser)
+    before, after = Roles(plan), Roles(plan, paraphrases=[written(by(paraphraser, "paraphraser"))])
+    for roles in (before, after):
+        assert roles.arm("e", "cheap", "paraphrased") == grade
+        assert roles.arm("e", "cheap") == roles.arm("e", "cheap", "shuffled") == "B"
+        assert [row.requested for row in roles.rows() if row.role == "paraphraser"] == [paraphraser]
+    # An alias counts as what it answers as.
+    disguised = Author("paraphraser", "scripted", GEMINI, "llama-3.1-8b")
+    assert Roles(crossed(GEMINI), paraphrases=[written(disguised)]).arm("e", "cheap", "paraphrased") > "B"
+
+
+def test_the_policy_sees_paraphrases() -> None:
+    """Claude explains, GPT and Gemini judge: none of them may paraphrase."""
+    tree = crossed(None).model_dump(exclude_none=True)
+    tree["explainers"] = {"e": model(CLAUDE), "f": {"kind": "lexical"}}
+    tree["scorers"] = {"cheap": model(GPT), "kin": model(GEMINI)}
+    for paraphraser, refused in (("mistral-large", False), ("claude-haiku-5-5", True), (GPT, True)):
+        tree["audit"]["paraphraser"] = model(paraphraser)
+        plan = config.build(tree, "it")
+        if refused:
+            with pytest.raises(GateFailed, match="but paraphrased explanations by 'e' judged by"):
+                refuse_circular(plan, Roles(plan))
+        else:
+            refuse_circular(plan, Roles(plan))

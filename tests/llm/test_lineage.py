@@ -49,6 +49,8 @@ google/siglip-base-patch16-224           Google        siglip        -
 google/vit-base-patch16-224              Google        vit           1
 vit_small_patch14_dinov2                 Meta          dino          -
 facebook/dinov2-base                     Meta          dino          2
+planted:planted/rules.toml               autointerp    planted       -
+planted:/home/me/qwen2.5.toml            autointerp    planted       -
 """
 
 
@@ -101,6 +103,7 @@ def test_models_of_one_family_stay_apart() -> None:
         "robert",
         "optimist",
         "someone/tuned-gpt2",
+        "someone/planted",
     ],
 )
 def test_other_names_are_unknown(name: str) -> None:

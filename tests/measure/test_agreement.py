@@ -3,7 +3,7 @@
 from itertools import permutations
 from math import isnan, nan
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -159,3 +159,70 @@ def test_alpha_of_ratings_at_random_is_about_0() -> None:
     table = np.random.default_rng(0).integers(0, 4, (3, 5000)).astype(float)
     for level in LEVELS:
         assert agreement.krippendorff_alpha(table, level) == pytest.approx(0, abs=0.03)
+
+
+# ---- over features
+
+
+def rated(seed: int, features: int = 30, raters: int = 3, missing: float = 0.2) -> tuple[Floats, Ints]:
+    """Ratings 0 to 3 of some items of each feature by raters that agree in part, and the items' features."""
+    rng = np.random.default_rng(seed)
+    clusters = rng.integers(features, size=5 * features)
+    level = rng.integers(4, size=features)[clusters]
+    noise = rng.integers(-1, 2, size=(raters, clusters.size)) * (rng.random((raters, clusters.size)) < 0.6)
+    said = np.clip(level + noise, 0, 3).astype(float)
+    return np.where(rng.random(said.shape) < missing, nan, said), clusters
+
+
+@patient
+@given(st.integers(0, 999))
+def test_the_mean_kappa_is_that_of_all_pairs_over_what_both_rated(seed: int) -> None:
+    said, clusters = rated(seed)
+    kappas = []
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        both = ~np.isnan(said[a] + said[b])
+        kappas.append(cohen_kappa_score(said[a, both], said[b, both], labels=range(4), weights="quadratic"))
+    effect = agreement.mean_kappa(said, 10 * clusters, 4, seed=0, resamples=20)
+    assert effect.value == pytest.approx(np.mean(kappas))
+    assert effect.n == len(set(clusters[(~np.isnan(said)).sum(axis=0) > 1].tolist()))
+
+
+@patient
+@given(st.integers(0, 999), st.integers(2, 4))
+def test_alpha_over_features_is_krippendorffs(seed: int, raters: int) -> None:
+    said, clusters = rated(seed, raters=raters, missing=0.4)
+    assert agreement.alpha(said, clusters, 4, 0, 20).value == pytest.approx(agreement.krippendorff_alpha(said))
+    # Categories that nobody uses change nothing.
+    assert agreement.alpha(said + 1, clusters, 7, 0, 20).value == pytest.approx(agreement.krippendorff_alpha(said))
+
+
+@pytest.mark.parametrize("coefficient", [agreement.mean_kappa, agreement.alpha])
+def test_bounds_are_those_of_a_bootstrap_of_whole_features(coefficient: Any) -> None:
+    """Against a slow one that copies the items of the features drawn; and items of one feature are no news."""
+    said, clusters = rated(5, features=40, raters=2, missing=0)
+    effect = coefficient(said, clusters, 4, 0, 2000)
+    rng, drawn = np.random.default_rng(1), []
+    members = [np.flatnonzero(clusters == feature) for feature in np.unique(clusters)]
+    for _ in range(400):
+        chosen = np.concatenate([members[at] for at in rng.integers(len(members), size=len(members))])
+        a, b = said[:, chosen].astype(int)
+        alike = agreement.krippendorff_alpha(said[:, chosen])
+        drawn.append(agreement.quadratic_kappa(a, b, 4) if coefficient is agreement.mean_kappa else alike)
+    assert (effect.low, effect.high) == pytest.approx(tuple(np.percentile(drawn, [2.5, 97.5])), abs=0.03)
+    copied = coefficient(np.tile(said, 3), np.tile(clusters, 3), 4, 0, 2000)
+    assert (copied.low, copied.high) == pytest.approx((effect.low, effect.high), abs=0.02)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("coefficient", [agreement.mean_kappa, agreement.alpha])
+def test_no_agreement_of_nothing(coefficient: Any) -> None:
+    two, features = np.array([[0.0, 1, 2, 3], [1, 1, 2, 3]]), np.array([0, 1, 2, 3])
+    for said, clusters in (
+        (two[:, :0], features[:0]),
+        (two[:1], features),
+        (two, np.zeros(4, int)),
+        (np.full((2, 4), 3.0), features),
+        (np.array([[0.0, 1, nan, nan], [nan, nan, 2, 3]]), features),
+    ):
+        found = coefficient(said, clusters, 4, 0, 100)
+        assert not found.identified and isnan(found.value) and "two" in found.note

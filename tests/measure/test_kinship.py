@@ -10,7 +10,8 @@ from scipy.stats import ttest_1samp
 
 from autointerp.measure import circularity
 from autointerp.measure.arrays import Bools, Floats, Ints
-from autointerp.measure.circularity import Effect, self_preference
+from autointerp.measure.circularity import self_preference
+from autointerp.measure.effects import Effect
 from autointerp.measure.intervals import mean_interval, percentiles
 
 RUNS = 1000  # of a study; a rate of 5% is then known to +- 0.7%, one of 80% to +- 1.3%
@@ -521,6 +522,24 @@ def test_equal_opportunity_covers_and_rejects() -> None:
         rejected.append(fair.p < 0.05)
         covered.append(biased.low <= 0.15 <= biased.high)
     assert 0.017 < np.mean(rejected) < 0.083 and 0.917 < np.mean(covered) < 0.983
+
+
+def test_equal_opportunity_of_items_draws_features() -> None:
+    """Items of a feature as rows of their own say what their sums say, and are not independent of each other."""
+    rng = np.random.default_rng(0)
+    n, each = 60, 20
+    taste = rng.random((n, 1, 1, 1)) < 0.5  # a judge's taste for its own family is that of the feature
+    high = (rng.random((n, each, 2, 2)) < 0.1 + 0.8 * taste * np.eye(2)).astype(float).reshape(-1, 2, 2)
+    good = np.where(rng.random((n * each, 2)) < 0.2, nan, rng.random((n * each, 2)) < 0.6)
+    clusters = np.repeat(np.arange(n), each)
+    order = rng.permutation(n * each)
+    effect = circularity.equal_opportunity(high[order], good[order], AB, AB, 0, clusters=7 * clusters[order])
+    own, other = ([high[i, e, j] for i, e, j in np.ndindex(high.shape) if good[i, e] == 1 and (e == j) == same]
+                  for same in (True, False))  # fmt: skip
+    assert effect.value == pytest.approx(np.mean(own) - np.mean(other)) and effect.n == n
+    alone = circularity.equal_opportunity(high, good, AB, AB, 0)
+    assert alone.value == pytest.approx(effect.value) and alone.n > n
+    assert effect.high - effect.low > 1.2 * (alone.high - alone.low)
 
 
 @pytest.mark.filterwarnings("error")

@@ -80,7 +80,7 @@ def test_items_are_those_of_the_judge_with_the_same_marks_and_explanations(run: 
     asked = {
         (case.dictionary, case.feature, case.explainer, case.control, case.text, one.item.excerpt.id, one.marks_key)
         for case in all_cases(job, explain.read(run / "explanations.parquet"))
-        for question in questions(job, name, first, case, {"specificity": text}, evidence, {}, False)
+        for question in questions(job, first, case, {"specificity": text}, evidence, {}, False)
         for one in map(Seen, question.group)
     }
     for task in found.tasks().values():

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autointerp.config import LLMScorer
+from autointerp.config import RunConfig, build
 from autointerp.evidence.reader import DictionaryEvidence
 from autointerp.job import Job
 from autointerp.records import PICKED, SEEDED, Explanation
@@ -138,8 +138,20 @@ CASES = [
 ]
 
 
-def role(**given: Any) -> LLMScorer:
-    return LLMScorer(kind="llm", provider="scripted", model="m", **given)
+MODEL = {"kind": "llm", "provider": "scripted", "model": "m"}
+
+
+def settings(judge: dict[str, Any], audit: dict[str, Any] | None = None, **explainers: dict[str, Any]) -> RunConfig:
+    """A run with two explainers, a judge, and another that the audit may cross with them, too."""
+    tree = {
+        "name": "it",
+        "subject": {"model": "m"},
+        "corpus": {"path": "c"},
+        "dictionaries": {"d": {"path": "x"}, "e": {"path": "x"}},
+        "explainers": {name: MODEL | explainers.get(name, {}) for name in ("ann", "bob")},
+        "scorers": {"judge": MODEL | judge, "other": MODEL},
+    }
+    return build(tree | ({"audit": audit} if audit is not None else {}), "it")
 
 
 @pytest.mark.parametrize(
@@ -164,13 +176,26 @@ def role(**given: Any) -> LLMScorer:
     ],
 )
 def test_a_role_takes_in_what_it_asked_for(given: dict[str, Any], wanted: Any) -> None:
-    assert taken(role(**given), CASES, evidence()) == [case for case in CASES if wanted(case)]
+    assert taken(settings(given), "judge", CASES, evidence()) == [case for case in CASES if wanted(case)]
 
 
 def test_a_role_takes_in_every_picked_feature_whatever_its_limit() -> None:
     cases = [Case("d", feature, "ann", "none", "x") for feature in (4, 1, 3, 0, 2)]
-    assert [case.feature for case in taken(role(features=1), cases, evidence(picked=(0, 2)))] == [4, 0, 2]
-    assert [case.feature for case in taken(role(), cases, evidence(picked=(0, 2)))] == [4, 1, 3, 0, 2]
+    both = evidence(picked=(0, 2))
+    assert [case.feature for case in taken(settings({"features": 1}), "judge", cases, both)] == [4, 0, 2]
+    assert [case.feature for case in taken(settings({}), "judge", cases, both)] == [4, 1, 3, 0, 2]
+
+
+def test_the_audit_alone_asks_nothing_of_picked_features() -> None:
+    cases = [Case("d", feature, "bob", control, "x") for control in ("none", "paraphrased") for feature in (4, 1, 3, 0)]
+    audit = CROSSED | {"features": 2, "paraphraser": {"provider": "scripted", "model": "p"}}
+    crossed = taken(settings({"explainers": ["ann"]}, audit), "judge", cases, evidence(picked=(0,)))
+    assert [(case.feature, case.control) for case in crossed] == [
+        (4, "none"), (1, "none"), (4, "paraphrased"), (1, "paraphrased"),
+    ]  # fmt: skip
+    own = taken(settings({}, audit), "judge", cases, evidence(picked=(0,)))
+    assert [case.feature for case in own if case.control == "none"] == [4, 1, 3, 0]
+    assert [case.feature for case in own if case.control == "paraphrased"] == [4, 1]
 
 
 # features chosen by hand
@@ -204,3 +229,42 @@ def test_picked_features_alone_exchange_explanations_among_themselves() -> None:
     (one, *_) = all_cases(job({"d": unit(4)}), [explained(2)], picked)
     assert one.control == "none"
     assert not texts(all_cases(job({"d": unit(4)}), [explained(2)], picked), "shuffled")
+
+
+# what the audit adds
+
+CROSSED = {"explainers": ["ann", "bob"], "scorers": ["judge", "other"]}
+
+
+def test_the_audit_asks_what_roles_leave_out_of_the_first_features_alone() -> None:
+    """A judge of one explainer in one dictionary is asked about the other pairs, too, of two features each."""
+    judge = {"explainers": ["ann"], "dictionaries": ["d"], "controls": ["generic"]}
+    found = taken(settings(judge, CROSSED | {"features": 2}), "judge", CASES, evidence())
+    covered = {("d", feature, "ann") for feature in (4, 1, 3)}
+    crossed = {("d", 4, "bob"), ("d", 1, "bob"), ("e", 2, "ann"), ("e", 0, "ann"), ("e", 2, "bob"), ("e", 0, "bob")}
+    assert {(case.dictionary, case.feature, case.explainer) for case in found} == covered | crossed
+    assert {case.control for case in found} == {"none", "generic"} and len(found) == 2 * 9
+    assert taken(settings(judge, CROSSED | {"features": 0}), "judge", CASES, evidence()) == [
+        case
+        for case in CASES
+        if (case.dictionary, case.explainer) == ("d", "ann") and case.control in ("none", "generic")
+    ]
+
+
+def test_an_explainer_that_is_crossed_explains_as_many_features_and_no_other_judge_reads_them() -> None:
+    config = settings({}, CROSSED | {"features": 2}, ann={"features": 1, "dictionaries": ["d"]}, bob={"features": 3})
+    assert [config.explained("ann", name) for name in ("d", "e")] == [2, 2]
+    assert [config.explained("bob", name) for name in ("d", "e")] == [3, 3]
+    assert [config.judged("ann", "judge", name) for name in ("d", "e")] == [2, 2]
+    assert [config.taken_in("ann", "judge", name) for name in ("d", "e")] == [1, 0]
+    third = config.model_copy(update={"scorers": config.scorers | {"third": config.scorers["other"]}})
+    assert [third.judged("ann", "third", name) for name in ("d", "e")] == [1, 0]
+
+
+def test_paraphrases_are_for_the_audit_and_for_detection_alone() -> None:
+    own = [Case(d, feature, e, "paraphrased", "x") for d, e in GROUPS for feature in ALIVE[d]]
+    audit = CROSSED | {"features": 2, "paraphraser": {"provider": "scripted", "model": "p"}}
+    found = taken(settings({"controls": ()}, audit), "judge", own, evidence())
+    assert {(case.dictionary, case.feature) for case in found} == {("d", 4), ("d", 1), ("e", 2), ("e", 0)}
+    assert taken(settings({"scores": ["fuzzing"]}, audit), "judge", own, evidence()) == []
+    assert taken(settings({}, CROSSED), "judge", own, evidence()) == []

@@ -72,7 +72,7 @@ Ask = Callable[..., list[Asked]]
 
 @pytest.fixture(scope="module")
 def ask(evaluated: tuple[Job, Any]) -> Ask:
-    """All requests of a question, drawn anew for each of several scorers: coins and order differ, excerpts do not.
+    """All requests of a question, drawn anew by each of several seeds: coins and order differ, excerpts do not.
 
     Only features with as many firing excerpts as silent ones: that a feature fires in few of its excerpts is told by
     the truth of any of them. It is the same for all its items and so of no help to tell them apart.
@@ -88,13 +88,12 @@ def ask(evaluated: tuple[Job, Any]) -> Ask:
             kind="llm", provider="scripted", model="m", scores=[question], items_per_request=items_per_request
         )
         texts = {name: judge.rubric_of(role, name, job.config, job.sees) for name in role.scores}
+        draws = [Job(job.config.model_copy(update={"seed": seed}), job.directory) for seed in range(DRAWS)]
         return [
             one
             for feature in full
-            for draw in range(DRAWS)
-            for one in judge.questions(
-                job, str(draw), role, Case("d", feature, "a", "none", "x"), texts, evidence, {}, False
-            )
+            for again in draws
+            for one in judge.questions(again, role, Case("d", feature, "a", "none", "x"), texts, evidence, {}, False)
         ]
 
     return asked

@@ -89,7 +89,7 @@ Ask = Callable[[str], list[Asked]]
 
 @pytest.fixture(scope="module")
 def ask(evaluated: tuple[Job, DictionaryEvidence]) -> Ask:
-    """All requests of a question, drawn anew for each of several scorers, for features with enough items."""
+    """All requests of a question, drawn anew by each of several seeds, for features with enough items."""
     job, evidence = evaluated
     known = evidence.by_feature
     counts = {f: [item.fires for item in known[f].items["score"]] for f in evidence.alive}
@@ -99,13 +99,14 @@ def ask(evaluated: tuple[Job, DictionaryEvidence]) -> Ask:
     def asked(question: str) -> list[Asked]:
         role = configuration.LLMScorer(kind="llm", provider="scripted", model="m", scores=[question])
         texts = {name: judge.rubric_of(role, name, job.config, job.sees) for name in role.scores}
+        draws = [Job(job.config.model_copy(update={"seed": seed}), job.directory) for seed in range(DRAWS)]
         pictures = OnePicture()
         return [
             one
             for feature in full
-            for draw in range(DRAWS)
+            for again in draws
             for one in judge.questions(
-                job, str(draw), role, Case("d", feature, "a", "none", "x"), texts, {"d": evidence}, pictures, False
+                again, role, Case("d", feature, "a", "none", "x"), texts, {"d": evidence}, pictures, False
             )
         ]
 
