@@ -569,6 +569,11 @@ class RunConfig(Record):
                 raise ValueError(
                     f"explainers.{name}.chosen_by = {writer.chosen_by!r} is none of the scorers {choosers}"
                 )
+            if isinstance(writer, RuleExplainer) and not self.subject.model.startswith(assets.PLANTED):
+                raise ValueError(
+                    f"explainers.{name} states rules, and nobody knows those of {self.subject.model!r}: only the "
+                    "features of a planted subject are rules"
+                )
             if isinstance(writer, GivenExplainer):
                 stray = sorted(set(writer.sources.values()) - set(self.dictionaries))
                 if stray:

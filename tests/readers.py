@@ -8,6 +8,7 @@ from typing import Any
 
 from autointerp.llm.protocol import Request
 from autointerp.subjects import rules
+from autointerp.subjects.planted import PIECE
 from autointerp.subjects.rules import Rule
 
 ERRS = 5  # one in so many answers of those who err
@@ -20,9 +21,13 @@ def known() -> dict[str, Rule]:
     return {one.says: one for rule in found for one in (rule, rule.broader, rule.narrower) if one is not None}
 
 
+NOTHING = Rule("nothing", "lexicon", "What it does not know.", words=frozenset({"\n"}))
+
+
 def shown(request: Request) -> tuple[Rule, list[dict[str, Any]]]:
+    """The rule that the description states, and the items; of what is no rule it knows nothing."""
     first, *rest = (json.loads(line) for line in request.content.split("\n"))
-    return known()[first["description"]], rest
+    return known().get(first["description"], NOTHING), rest
 
 
 def asked_for(request: Request) -> str:
@@ -39,11 +44,11 @@ def answer(field: str, rule: Rule, item: dict[str, Any]) -> Any:
     meant = rule.marks([character for run in runs for character in run])
     if field == "fits":
         return any(meant)
-    ends, inside = 0, []
+    end, inside = 0, []
     for at, run in enumerate(runs):
-        if at % 2:
-            inside += [any(meant[ends : ends + len(run)])]
-        ends += len(run)
+        for piece in PIECE.findall(run):  # neighbours are marked in one go, and each has to be meant
+            inside += [any(meant[end : end + len(piece)])] * (at % 2)
+            end += len(piece)
     if field == "right":
         return all(inside)
     return 3 if all(inside) else 2 if any(inside) else 1 if any(meant) else 0

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from autointerp import assets
 from autointerp.config import Statement
-from autointerp.errors import UserError
 from autointerp.job import Job
 from autointerp.measure.statistics import derangement
 from autointerp.subjects.planted import PlantedSubject
@@ -16,12 +15,7 @@ Key = tuple[str, int]  # (dictionary, feature)
 def known(job: Job) -> dict[Key, Rule]:
     """The rule of every feature whose rule is known, in the order of the features."""
     subject = job.subject
-    if not isinstance(subject, PlantedSubject):
-        raise UserError(
-            "you asked for explanations of kind 'rule'",
-            f"the subject {job.config.subject.model!r} is not a planted one: nobody knows the rules of its features",
-            "use another explainer, or `autointerp calibrate`",
-        )
+    assert isinstance(subject, PlantedSubject), "the config is refused otherwise"
     found: dict[Key, Rule] = {}
     for name, entry in job.config.dictionaries.items():
         location = assets.locate(entry.path) if entry.path is not None else None
