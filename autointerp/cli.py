@@ -83,6 +83,20 @@ def audit(run: Annotated[Path, typer.Argument(help="A finished run's directory."
     typer.echo(f"report: {finished.report}")
 
 
+@app.command()
+def calibrate(
+    config: Config,
+    features: Annotated[int, typer.Option(help="Planted features of each of two dictionaries.", min=2)] = 12,
+    set_: Set = None,
+    out: Out = "runs",
+) -> None:
+    """Hold the judges of a config against planted features, whose truth is known, before you trust them."""
+    from autointerp.pipeline import calibrate
+
+    finished = calibrate(config, tuple(set_ or ()), out, features)
+    typer.echo(f"report: {finished.report}")
+
+
 def one_stage(name: str) -> Callable[..., None]:
     def command(config: Config, set_: Set = None, out: Out = "runs") -> None:
         from autointerp.pipeline import run

@@ -299,6 +299,18 @@ class GivenExplainer(Role):
     )
 
 
+Statement = Literal["rule", "broader", "narrower", "wrong"]
+
+
+class RuleExplainer(Role):
+    """On a planted subject: the rule that a feature is known to follow, or one that it does not."""
+
+    kind: Literal["rule"]
+    states: Statement = Field(
+        "rule", description="The rule itself, one that holds it, one inside it, or that of another feature."
+    )
+
+
 class EmbeddingScorer(Role, Judged):
     """A text encoder that answers detection and retrieval by cosine similarity."""
 
@@ -320,7 +332,7 @@ MANNER = frozenset(
     {"concurrency", "requests_per_minute", "tokens_per_minute", "api_key_env", "batch", "batch_wait", "batch_size"}
 )
 
-Explainer = Annotated[LexicalExplainer | LLMExplainer | GivenExplainer, Field(discriminator="kind")]
+Explainer = Annotated[LexicalExplainer | LLMExplainer | GivenExplainer | RuleExplainer, Field(discriminator="kind")]
 Judge = LLMScorer | EmbeddingScorer | SurprisalScorer | Generator
 Scorer = Annotated[EmbeddingScorer | SurprisalScorer | LLMScorer, Field(discriminator="kind")]
 
@@ -381,6 +393,12 @@ class AuditConfig(Record):
     )
 
 
+class CalibrationConfig(Record):
+    """A run on planted features, whose truth is known, to hold the judges of another run against it."""
+
+    subject: str = Field(description="The subject of that other run: numbers are graded as they would be there.")
+
+
 class CircularityConfig(Record):
     """Who may grade whom."""
 
@@ -426,6 +444,7 @@ class RunConfig(Record):
         None, description="A concept list to measure generalisation on."
     )
     audit: AuditConfig | None = Field(None, description="A crossed design, to see how much of a verdict is kinship.")
+    calibration: CalibrationConfig | None = Field(None, description="What `autointerp calibrate` makes of a config.")
     circularity: CircularityConfig = CircularityConfig()
     budget: BudgetConfig = BudgetConfig()
     rubrics: str | None = Field(None, description="A folder of your own rubrics, searched before the shipped ones.")
@@ -550,6 +569,11 @@ class RunConfig(Record):
                 raise ValueError(
                     f"explainers.{name}.chosen_by = {writer.chosen_by!r} is none of the scorers {choosers}"
                 )
+            if isinstance(writer, RuleExplainer) and not self.subject.model.startswith(assets.PLANTED):
+                raise ValueError(
+                    f"explainers.{name} states rules, and nobody knows those of {self.subject.model!r}: only the "
+                    "features of a planted subject are rules"
+                )
             if isinstance(writer, GivenExplainer):
                 stray = sorted(set(writer.sources.values()) - set(self.dictionaries))
                 if stray:
@@ -663,7 +687,7 @@ def explain_validation(error: ValidationError) -> str:
         elif item["type"] == "value_error":
             problems.append(str(item["ctx"]["error"]))
         elif item["type"].startswith("union_tag"):
-            kinds = {"explainers": "'lexical', 'llm', 'given'", "scorers": "'embedding', 'llm'"}[path[0]]
+            kinds = {"explainers": "'lexical', 'llm', 'given', 'rule'", "scorers": "'embedding', 'llm'"}[path[0]]
             problems.append(f"{where} needs kind = one of {kinds}")
         else:
             problems.append(f"{where} = {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}")

@@ -10,6 +10,7 @@ import pandas as pd
 
 from autointerp import assets
 from autointerp import config as configuration
+from autointerp.audit.calibration import planted
 from autointerp.audit.roles import Roles
 from autointerp.collect import stage as collect
 from autointerp.config import PARAPHRASED, AuditConfig, LexicalExplainer, LLMScorer, RunConfig
@@ -127,6 +128,17 @@ def audit(directory: str | Path) -> Run:
             )
         config = config.model_copy(update={"audit": AuditConfig(**crossed, features=0)})
     return run(config, out=path.parent, only="report")
+
+
+def calibrate(
+    source: str | Path | RunConfig, overrides: tuple[str, ...] = (), out: str | Path = "runs", features: int = 12
+) -> Run:
+    """Hold the judges of a config against planted features, whose truth is known: a run of its own, NAME-calibration.
+
+    `features` is how many of each of two dictionaries take part; every judge is asked of four explanations of each.
+    """
+    config = source if isinstance(source, RunConfig) else configuration.load(source, overrides)
+    return run(planted(config, features), out=out)
 
 
 def run_shard(source: str | Path, overrides: tuple[str, ...], out: str | Path, shard: str) -> None:

@@ -98,13 +98,15 @@ def related(
 
 
 def errors(verdicts: pd.DataFrame, judges: Sequence[str]) -> tuple[Floats, Ints]:
-    """What judges get wrong about the same items: yes or no less the truth, [judges, items], and the items' features.
+    """Where judges are wrong about the same items: 1 or 0, [judges, items], and the items' features.
 
-    Only judges that say yes or no, only items that all of them answered. The truth is the activation.
+    Only judges that say yes or no, only items that all of them answered. The truth is the activation. Being wrong is
+    correlated, not yes or no less the truth: of one item two judges can only err the same way, and so judges that err
+    apart would seem to err together (the phi of Kohli 2026).
     """
     asked = (verdicts["question"] == "detection") & (verdicts["control"] == "none") & (verdicts["rubric"] != "")
     own = verdicts[asked & verdicts["scorer"].isin(judges)].dropna(subset=["value"])
-    own = own.assign(wrong=own["value"] - own["fires"])
+    own = own.assign(wrong=(own["value"] - own["fires"]).abs())
     keys = ["dictionary", "feature", "explainer", "item"]
     table = own.pivot_table(index=keys, columns="scorer", values="wrong").dropna().sort_index()
     features = table.index.to_frame(index=False).groupby(["dictionary", "feature"], sort=True).ngroup()

@@ -12,7 +12,6 @@ from autointerp.config import (
     GivenExplainer,
     Grade,
     Judge,
-    LexicalExplainer,
     LLMExplainer,
     LLMRole,
     RunConfig,
@@ -22,6 +21,7 @@ from autointerp.llm.lineage import Lineage, lineage
 from autointerp.records import Author, Explanation, Score
 
 Model = tuple[str, str, str]  # (provider, requested, resolved)
+KINDS = {"lexical": "lexical code", "rule": "known rule"}  # explainers that are no models
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,8 @@ class Roles:
         paraphrases: Sequence[Explanation] = (),
     ) -> None:
         self.config = config
-        self.subject = lineage(config.subject.model)
+        # Planted features are nobody's: what is calibrated is graded as in the run that it is calibrated for.
+        self.subject = lineage(config.calibration.subject if config.calibration else config.subject.model)
         self.explainers: dict[str, list[Model]] = {}
         self.choosers: dict[str, list[Model]] = {}  # by explainer
         for name, role in config.explainers.items():
@@ -104,7 +105,7 @@ class Roles:
                 model = lineage(requested, resolved)
                 rows.append(RoleRow(f"explainer {name}", requested, resolved or model.model, provider, model))
             if not self.explainers[name]:
-                kind = "lexical code" if isinstance(role, LexicalExplainer) else "human"
+                kind = KINDS.get(role.kind, "human")
                 rows.append(RoleRow(f"explainer {name}", kind, kind, "", None))
             for provider, requested, resolved in self.choosers[name]:
                 model = lineage(requested, resolved)

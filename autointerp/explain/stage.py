@@ -9,10 +9,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from autointerp import assets, rubric
-from autointerp.config import MANNER, Explainer, GivenExplainer, LexicalExplainer, LLMExplainer, covered
+from autointerp.config import (
+    MANNER,
+    Explainer,
+    GivenExplainer,
+    LexicalExplainer,
+    LLMExplainer,
+    RuleExplainer,
+    covered,
+)
 from autointerp.errors import WorkPending
 from autointerp.evidence.reader import DictionaryEvidence, PoolReader, read_pictures
-from autointerp.explain import choose, choosers, given, lexical, llm
+from autointerp.explain import choose, choosers, given, lexical, llm, rules
 from autointerp.job import Job
 from autointerp.progress import log, progress
 from autointerp.records import Author, Excerpt, Explanation, Item
@@ -126,6 +134,11 @@ def explain(
         found = by_words(role, evidence, able, pool, advance)
     elif isinstance(role, GivenExplainer):
         found = brought(role, list(role.dictionaries or evidence), able)
+        advance(len(able))
+    elif isinstance(role, RuleExplainer):
+        said = rules.stated(job, role.states)
+        unknown = Written("", "its rule is not known")
+        found = {key: Written(said[key].says) if key in said else unknown for key in able}
         advance(len(able))
     else:
         asked = question(job, role).name

@@ -137,10 +137,11 @@ def item_interval(
     return float(low), float(high)
 
 
-def wilson(k: int, n: int) -> tuple[float, float]:
+def wilson(k: float, n: int) -> tuple[float, float]:
     """95% interval of a share, k of n independent trials (Wilson 1927): all p with |k/n - p| <= Z sqrt(p (1 - p) / n).
 
-    Never leaves [0, 1] and never has zero width: k = 0 gives (0, Z^2 / (n + Z^2)). n = 0 says nothing: (0, 1).
+    k counts a tie as half where there are ties. Never leaves [0, 1] and never has zero width: k = 0 gives
+    (0, Z^2 / (n + Z^2)). n = 0 says nothing: (0, 1).
     """
     assert 0 <= k <= n, f"{k} of {n} is not a share"
     if n == 0:

@@ -173,6 +173,7 @@ class Report:
     pictures: dict[int, bytes] = field(default_factory=dict)  # WebP files by context
     circularity: pd.DataFrame = field(default_factory=pd.DataFrame)  # circularity.csv, empty where no audit ran
     confusion: pd.DataFrame = field(default_factory=pd.DataFrame)  # scorer, people, judge, count: see audit.invariance
+    calibration: pd.DataFrame = field(default_factory=pd.DataFrame)  # calibration.csv, empty on features of a model
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -13,25 +13,25 @@ from markupsafe import Markup
 
 from autointerp import assets
 from autointerp.audit.circularity import MEANING
-from autointerp.report import methods, payload, plots, sentences, tables, wording
+from autointerp.report import audit, methods, payload, plots, sentences, tables, wording
 from autointerp.report.data import GRADES, Report
 
 
 def render(report: Report) -> str:
     """The page. Equal reports give equal bytes."""
-    style, script = ((assets.templates() / name).read_text("utf-8") for name in ("report.css", "report.js"))
-    page = (
-        environment()
-        .get_template("page.html.j2")
-        .render(
-            report=report,
-            style=Markup(style),  # our own file, not data
-            script=Markup(script),
-            policy=policy(style, script),
-            blocks=payload.blocks(report),
-            **content(report),
-        )
-    )
+    script = (assets.templates() / "report.js").read_text("utf-8")
+    return rendered("page.html.j2", report, script, blocks=payload.blocks(report))
+
+
+def render_audit(report: Report) -> str:
+    """What a reviewer asks first, on a page of its own that runs no script."""
+    return rendered("audit_page.html.j2", report, "")
+
+
+def rendered(template: str, report: Report, script: str, **more: Any) -> str:
+    style = (assets.templates() / "report.css").read_text("utf-8")
+    files = {"style": Markup(style), "script": Markup(script), "policy": policy(style, script)}  # our own, not data
+    page = environment().get_template(template).render({"report": report, **files, **content(report), **more})
     return page.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate in a name cannot be written to a file
 
 
@@ -57,7 +57,9 @@ def content(report: Report) -> dict[str, Any]:
         "main": tables.main_table(report),
         "anchors": tables.anchor_tables(report),
         "others": tables.other_tables(report),
-        "audit": tables.audit(report),
+        "audit": audit.audit(report),
+        "calibrations": tables.calibrations(report),
+        "calibrated": sentences.calibrated(report),
         "carried": tables.generalisation(report),
         "forms": tables.by_form(report),
         "carried_note": sentences.generalisation(report),

@@ -14,6 +14,7 @@ from typing import Literal
 from autointerp.llm.lineage import normal_form
 from autointerp.measure.scores import PERCENTILE, PRIMARY
 from autointerp.records import PICKED
+from autointerp.report import tables
 from autointerp.report.data import Arm, Estimate, Report, flags, numbers, texts
 from autointerp.report.wording import count, decimal, interval, listing, masks, percent, plural, signed
 
@@ -225,6 +226,44 @@ def generalisation(report: Report) -> Sentence | None:
         "the documents and measured on the other.",
         grades=("A",),
     )
+
+
+def calibrated(report: Report) -> tuple[Sentence, ...]:
+    """How far each judge is from the truth on planted features, the exact ones first; empty without them."""
+    found = tables.calibrations(report)
+    if found is None:
+        return ()
+    place = {column: at for at, column in enumerate(found.columns)}
+
+    def of(row: tables.Calibration, quantity: str, against: str = "") -> tables.Known:
+        return row.cells[place[quantity, against]] if (quantity, against) in place else tables.Known(None)
+
+    sentences = []
+    for row in found.rows:
+        error = of(row, "error").estimate
+        if error is None or not error.scored:
+            continue
+        beats = [(against, of(row, "beats", against)) for against in STATED]
+        over = listing(
+            [
+                f"{STATED[against]} in {percent(known.estimate.value)}"
+                + (f" (a perfect reader: {percent(known.reader)})" if known.reader < 1 else "")
+                for against, known in beats
+                if known.estimate is not None and known.estimate.scored
+            ]
+        )
+        sentences.append(
+            say(
+                f"{row.scorer} on {row.metric}, {row.dictionary}: ",
+                (f"off the truth by {decimal(error.value)} {interval(error)}",),
+                f" on average. The rule itself scores above {over} of {plural(error.n, 'feature')}.",
+                grades=(row.grade,),
+            )
+        )
+    return tuple(sentences)
+
+
+STATED = {"wrong": "another feature's", "broader": "a broader one", "narrower": "a narrower one"}
 
 
 def over_controls(report: Report) -> Sentence | None:

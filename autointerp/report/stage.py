@@ -15,9 +15,11 @@ from autointerp.audit import anchored, crossed, invariance
 from autointerp.audit.roles import Roles
 from autointerp.collect.sketch import histogram_edges
 from autointerp.collect.stage import load_figures
+from autointerp.config import RuleExplainer
 from autointerp.evidence.reader import DictionaryEvidence, picked_of, read_pictures
 from autointerp.explain import stage as explain
 from autointerp.job import Job
+from autointerp.measure import calibration
 from autointerp.measure import dictionaries as measure
 from autointerp.rate import ratings
 from autointerp.records import Explanation
@@ -73,6 +75,7 @@ def inputs(job: Job) -> dict[str, str]:
                 job.config.score.resamples,
                 job.config.circularity.model_dump(),
                 job.config.audit and job.config.audit.model_dump(),
+                job.config.calibration and job.config.calibration.model_dump(),
             ]
         ),
         "templates": digest(assets.templates()),
@@ -87,12 +90,15 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
     frames = {name: getattr(report, name) for name in ("dictionaries", "features", "scores", "roles", "costs")}
     if job.config.audit is not None:
         frames["circularity"] = report.circularity
+    if job.config.calibration is not None:
+        frames["calibration"] = report.calibration
     for name, frame in frames.items():
         csv.write(folder / f"{name}.csv", frame)
     write_text(folder / "index.html", html.render(report))
+    write_text(folder / "audit.html", html.render_audit(report))
     # costs.csv says what this machine spent, so it may differ between two runs that agree in everything else.
     outputs = [folder / f"{name}.csv" for name in frames if name != "costs"]
-    return [*outputs, folder / "index.html"], {}
+    return [*outputs, folder / "index.html", folder / "audit.html"], {}
 
 
 def gather(job: Job) -> Report:
@@ -167,6 +173,7 @@ def gather(job: Job) -> Report:
         pictures=thumbnails(job, shown),
         circularity=effects,
         confusion=confusion,
+        calibration=calibrated(job, scores),
     )
 
 
@@ -279,6 +286,18 @@ def audited(
     return pd.DataFrame(crossed.rows(effects), columns=CIRCULARITY), invariance.confusions(
         verdicts, rated, asked.scorers
     )
+
+
+def calibrated(job: Job, scores: pd.DataFrame) -> pd.DataFrame:
+    """calibration.csv; without rows where the features of the run are not planted."""
+    if job.config.calibration is None:
+        return pd.DataFrame(columns=calibration.COLUMNS)
+    folder, (seed, resamples) = job.directory / "truths", (job.config.seed, job.config.score.resamples)
+    states = {name: role.states for name, role in job.config.explainers.items() if isinstance(role, RuleExplainer)}
+    rows = calibration.calibrate(scores, pd.read_parquet(folder / "scores.parquet"), states, seed, resamples)
+    verdicts = pd.read_parquet(job.directory / "verdicts.parquet")
+    rows += calibration.answers(verdicts, pd.read_parquet(folder / "verdicts.parquet"), seed, resamples)
+    return pd.DataFrame(rows, columns=calibration.COLUMNS)
 
 
 def thumbnails(job: Job, evidence: dict[tuple[str, int], FeatureEvidence]) -> dict[int, bytes]:

@@ -1,5 +1,6 @@
 """The rows of the page's tables: which number stands where, with its control and its grade."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -178,28 +179,63 @@ def anchor_tables(report: Report) -> tuple[Grid, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class EffectRow:
-    """One effect of the crossed design; `estimate` is None where the design cannot tell it."""
+class Known:
+    """A number about a judge beside what a perfect reader gets; `estimate` is None where nobody asked."""
 
-    effect: str
     estimate: Estimate | None
-    power: float
-    note: str
+    reader: float = math.nan
 
 
-def audit(report: Report) -> tuple[EffectRow, ...]:
-    """The rows of circularity.csv."""
-    frame = report.circularity
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How one judge answers one question on planted features: numbers under the names of `Calibrations.columns`."""
+
+    dictionary: str
+    scorer: str
+    metric: str
+    grade: str
+    cells: tuple[Known, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrations:
+    """The columns are (quantity, against); `together` are rows of several judges: quantity, metric, who, number."""
+
+    columns: tuple[tuple[str, str], ...]
+    rows: tuple[Calibration, ...]
+    together: tuple[tuple[str, str, str, Known], ...]
+
+
+def calibrations(report: Report) -> Calibrations | None:
+    """calibration.csv as a table; None where the features of the run are not planted."""
+    frame = report.calibration
     if frame.empty:
-        return ()
-    values = zip(
-        texts(frame, "effect"), flags(frame, "identified"), texts(frame, "note"),
-        *(numbers(frame, name) for name in ("value", "low", "high", "n", "power")), strict=True,
-    )  # fmt: skip
-    return tuple(
-        EffectRow(effect, Estimate(value, low, high, int(n), 0, "") if identified else None, power, note)
-        for effect, identified, note, value, low, high, n, power in values
+        return None
+    keys = zip(
+        *(texts(frame, name) for name in ("dictionary", "scorer", "metric", "quantity", "against", "circularity")),
+        strict=True,
     )
+    values = zip(*(numbers(frame, name) for name in ("value", "low", "high", "n", "unscored", "reader")), strict=True)
+    columns: dict[tuple[str, str], None] = {}
+    arms: dict[tuple[str, str, str], dict[tuple[str, str], Known]] = {}
+    grades: dict[tuple[str, str, str], str] = {}
+    together = []
+    for (dictionary, scorer, metric, quantity, against, grade), (value, low, high, n, left, reader) in zip(
+        keys, values, strict=True
+    ):
+        known = Known(Estimate(value, low, high, int(n), int(left), grade), reader)
+        if not scorer:
+            who = f"judges of grade {grade}" if grade else "all judges"
+            together.append((quantity, metric, f"{who}, {dictionary}", known))
+            continue
+        columns[quantity, against] = None
+        arms.setdefault((dictionary, scorer, metric), {})[quantity, against] = known
+        grades[dictionary, scorer, metric] = max(grade, grades.get((dictionary, scorer, metric), ""))
+    rows = tuple(
+        Calibration(*arm, grades[arm], tuple(found.get(column, Known(None)) for column in columns))
+        for arm, found in sorted(arms.items(), key=lambda item: (item[0][2], item[0][0], grades[item[0]], item[0][1]))
+    )
+    return Calibrations(tuple(columns), rows, tuple(together))
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from autointerp.measure.scores import ORIGINAL, PRIMARY, Base, score_features, s
 from autointerp.progress import log, progress
 from autointerp.records import UNSCORED, Explanation, Score, Verdict
 from autointerp.rubric import Rubric
-from autointerp.score import baselines, embedding, generalisation, judge, paraphrase, sensitivity, surprisal
+from autointerp.score import baselines, embedding, generalisation, judge, paraphrase, sensitivity, surprisal, truth
 from autointerp.score.cases import Case, Key, about, all_cases, taken
 from autointerp.store import digest, digest_of, write_table
 
@@ -174,12 +174,13 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
     concepts_path = job.directory / "concepts.parquet"
     write_table(concepts_path, [{name: getattr(one, name) for name in CONCEPTS.names} for one in carried], CONCEPTS)
     scores_path = job.directory / "scores.parquet"
-    columns = [field.name for field in fields(Score)]
-    write_table(scores_path, pd.DataFrame([asdict(score) for score in scores], columns=columns))
+    write_scores(scores_path, scores)
     outputs = [path, concepts_path, scores_path]
     if paraphraser is not None:
         outputs.append(job.directory / "paraphrases.parquet")
         write_table(outputs[-1], [asdict(one) for one in paraphrases], explain.TABLE)
+    if job.config.calibration is not None:
+        outputs += write_truths(job, list(truth.verdicts(job, cases, evidence)), evidence)
     unscored = sum(bool(score.reason) for score in scores)
     log.info("  %d verdicts, %d scores, %d of them unscored", len(verdicts), len(scores), unscored)
     return outputs, {
@@ -188,6 +189,20 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
         "verdicts": len(verdicts),
         "usage": job.usage("scorer", "generator", "paraphraser"),
     }
+
+
+def write_scores(path: Path, scores: Sequence[Score]) -> None:
+    columns = [field.name for field in fields(Score)]
+    write_table(path, pd.DataFrame([asdict(score) for score in scores], columns=columns))
+
+
+def write_truths(job: Job, right: Sequence[Verdict], evidence: dict[str, DictionaryEvidence]) -> list[Path]:
+    """The right answers to what judges were asked, and the scores that they make."""
+    folder = job.directory / "truths"
+    write_table(folder / "verdicts.parquet", [asdict(verdict) for verdict in right], VERDICTS)
+    scores = score_features(right, bases_of(evidence), job.config.score.prevalence, job.config.seed)
+    write_scores(folder / "scores.parquet", scores)
+    return [folder / "verdicts.parquet", folder / "scores.parquet"]
 
 
 def apart(cases: Sequence[Case], picked: Set[Key]) -> list[list[Case]]:
@@ -224,6 +239,14 @@ def owed(job: Job) -> Iterator[tuple[str, str, str, str, str, str]]:
                         yield dictionary, PRIMARY[question], control, explainer, scorer, asked.name if asked else ""
 
 
+def bases_of(evidence: dict[str, DictionaryEvidence]) -> dict[tuple[str, int], Base]:
+    return {
+        (name, int(row["feature"])): Base(float(row["base_rate"]))
+        for name, side in evidence.items()
+        for row in side.features.to_dict("records")
+    }
+
+
 def all_scores(
     job: Job,
     verdicts: Sequence[Verdict],
@@ -237,12 +260,7 @@ def all_scores(
     What a drawn feature should have is what others of the draw have, whatever was picked beside them.
     """
     roles = Roles(job.config, explanations, resolved, paraphrases)
-    bases = {
-        (name, int(row["feature"])): Base(float(row["base_rate"]))
-        for name, side in evidence.items()
-        for row in side.features.to_dict("records")
-    }
-    scores = score_features(verdicts, bases, job.config.score.prevalence, job.config.seed)
+    scores = score_features(verdicts, bases_of(evidence), job.config.score.prevalence, job.config.seed)
     scores = [replace(score, circularity=roles.grade(score)) for score in scores]
     there = {(s.dictionary, s.feature, s.metric, s.control, s.explainer, s.scorer) for s in scores}
     written = {(e.dictionary, e.feature, e.explainer): e for e in explanations}
