@@ -15,7 +15,6 @@ SUBJECT = "planted:planted/rules.toml"
 EXACT, TRAINED = "exact", "trained"  # one feature a rule; learned from the rules in superposition
 PATHS = {EXACT: "planted/exact", TRAINED: "planted/trained"}
 CORPUS = {"path": "english/heldout.parquet", "trained_on": ["english/train.parquet"]}
-REASON = "judges are held against known rules here: nothing is said of a model's features"
 WINDOW = 32  # where the other run shows pictures, or texts whole
 
 
@@ -55,7 +54,7 @@ def planted(config: RunConfig, features: int) -> RunConfig:
         "score": config.score.model_dump() | {"max_unscored": 1.0},
         "audit": audit and audit.model_dump(),
         "calibration": {"subject": config.subject.model},
-        "circularity": {"worst": "E", "allow": REASON},
+        "circularity": {"worst": "E"},  # nothing is said of a model's features here
         "budget": config.budget.model_dump(),
         "rubrics": config.rubrics,
         "prices": {name: price.model_dump() for name, price in config.prices.items()},

@@ -9,6 +9,7 @@ from autointerp.measure.statistics import derangement
 from autointerp.subjects.planted import PlantedSubject
 from autointerp.subjects.rules import Rule, features_of
 
+UNKNOWN = "its rule is not known"
 Key = tuple[str, int]  # (dictionary, feature)
 
 

@@ -137,7 +137,7 @@ def explain(
         advance(len(able))
     elif isinstance(role, RuleExplainer):
         said = rules.stated(job, role.states)
-        unknown = Written("", "its rule is not known")
+        unknown = Written("", rules.UNKNOWN)
         found = {key: Written(said[key].says) if key in said else unknown for key in able}
         advance(len(able))
     else:

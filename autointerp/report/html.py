@@ -45,8 +45,8 @@ def policy(style: str, script: str) -> str:
 def content(report: Report) -> dict[str, Any]:
     """What the partial templates show, computed here so that they hold no arithmetic."""
     return {
-        "lead": sentences.together([sentences.headline(report), sentences.growth(report)]),
-        "seconds": [item for item in (sentences.floor(report), sentences.over_controls(report)) if item],
+        "lead": sentences.lead(report),
+        "seconds": sentences.seconds(report),
         "approvals": sentences.circular_approvals(report),
         "distrust": sentences.distrust(report),
         "selection": sentences.selection(report),

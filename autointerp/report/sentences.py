@@ -81,6 +81,25 @@ def told(estimate: Estimate) -> str:
 # --- first screen
 
 
+def lead(report: Report) -> Sentence:
+    """What the run is about, in its first paragraph."""
+    if len(report.calibration):
+        n = len(set(texts(report.calibration, "scorer")) - {""})
+        return say(
+            "The features of this run are planted, and their rules known: ",
+            (f"{plural(n, 'judge')} held against the truth",),
+            ".",
+        )
+    return together([headline(report), growth(report)])
+
+
+def seconds(report: Report) -> list[Sentence]:
+    """What is said next, one paragraph each."""
+    if found := calibrated(report):
+        return list(found[:3])
+    return [item for item in (floor(report), over_controls(report)) if item]
+
+
 def headline(report: Report) -> Sentence:
     """Do explanations predict where features fire better than shuffled ones do?"""
     arm = report.headline

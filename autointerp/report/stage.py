@@ -17,6 +17,7 @@ from autointerp.collect.sketch import histogram_edges
 from autointerp.collect.stage import load_figures
 from autointerp.config import RuleExplainer
 from autointerp.evidence.reader import DictionaryEvidence, picked_of, read_pictures
+from autointerp.explain import rules
 from autointerp.explain import stage as explain
 from autointerp.job import Job
 from autointerp.measure import calibration
@@ -139,7 +140,7 @@ def gather(job: Job) -> Report:
         name=cfg.name,
         generated=f"{datetime.fromisoformat(records['score'].finished):%d %b %Y %H:%M} UTC",
         version=assets.version(),
-        subject=roles.subject.model if roles.subject.known else cfg.subject.model,
+        subject=roles.subject.model if roles.subject.known and not cfg.calibration else cfg.subject.model,
         hooks=tuple(sorted({conventions[name]["hook"] for name in order if not cfg.dictionaries[name].control})),
         seed=cfg.seed,
         command=f"autointerp run {job.directory / 'run.toml'}",
@@ -294,7 +295,8 @@ def calibrated(job: Job, scores: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=calibration.COLUMNS)
     folder, (seed, resamples) = job.directory / "truths", (job.config.seed, job.config.score.resamples)
     states = {name: role.states for name, role in job.config.explainers.items() if isinstance(role, RuleExplainer)}
-    rows = calibration.calibrate(scores, pd.read_parquet(folder / "scores.parquet"), states, seed, resamples)
+    known = scores[scores["unscored_reason"] != rules.UNKNOWN]
+    rows = calibration.calibrate(known, pd.read_parquet(folder / "scores.parquet"), states, seed, resamples)
     verdicts = pd.read_parquet(job.directory / "verdicts.parquet")
     rows += calibration.answers(verdicts, pd.read_parquet(folder / "verdicts.parquet"), seed, resamples)
     return pd.DataFrame(rows, columns=calibration.COLUMNS)

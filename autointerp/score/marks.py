@@ -12,8 +12,10 @@ Patches = NDArray[np.bool_]  # [rows, columns]
 
 
 def runs(excerpt: Excerpt) -> list[int]:
-    """Lengths of the runs of firing tokens."""
-    return [len(list(run)) for fires, run in groupby(excerpt.fires[at] for at in excerpt.in_text) if fires]
+    """Lengths of the runs of firing tokens; a picture between two tokens parts them."""
+    text = set(excerpt.in_text)
+    firing = (fires and at in text for at, fires in enumerate(excerpt.fires))
+    return [len(list(run)) for fires, run in groupby(firing) if fires]
 
 
 def misplaced(excerpt: Excerpt, like: Excerpt, rng: np.random.Generator) -> list[bool] | None:

@@ -4,7 +4,7 @@ from collections import Counter
 from itertools import groupby
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from numpy.typing import NDArray
@@ -47,6 +47,7 @@ def marks_of(marks: list[bool], like: Excerpt) -> Flags:
     return np.array(marks[like.grid.positions]).reshape(like.grid.rows, like.grid.columns)
 
 
+@example((flags("."), flags(".")), "Xa", "X", 0)
 @settings(max_examples=200, deadline=None)
 @given(
     sides.flatmap(lambda side: st.tuples(of_shape(*side), of_shape(*side))),
@@ -67,7 +68,7 @@ def test_wrong_marks_are_those_of_the_other_picture_and_as_many_silent_words(
     assert len(marks) == len(shown.pieces)
     assert not any(mark and fires for mark, fires in zip(marks, shown.fires, strict=True))
     assert (marks_of(marks, shown) == shapes[0]).all()
-    words = [marks[at] for at in shown.in_text]
+    words = [mark and at in shown.in_text for at, mark in enumerate(marks)]
     assert sorted(len(list(run)) for mark, run in groupby(words) if mark) == sorted(runs(like))
     assert not any(marks[at] and not shown.pieces[at] for at in shown.in_text)  # no special token
     assert not marks[0] or shown.grid == Grid(0, *shapes[0].shape)  # the first word never counts
