@@ -13,6 +13,7 @@ from autointerp import config as configuration
 from autointerp.audit import crossed
 from autointerp.audit.crossed import UNKNOWN, families
 from autointerp.errors import UserError
+from autointerp.measure.circularity import shared_error
 from autointerp.pipeline import audit
 from tests import planted
 
@@ -81,8 +82,34 @@ def test_errors_of_the_same_items_stand_in_one_column() -> None:
     rows.append(("d", 2, "detection", "shuffled", "e", "gpt", "r", "x", True, 1.0))
     names = ["dictionary", "feature", "question", "control", "explainer", "scorer", "rubric", "item", "fires", "value"]
     wrong, clusters = crossed.errors(pd.DataFrame(rows, columns=names), JUDGES)
-    assert wrong.tolist() == [[0, 0, -1], [-1, 0, -1]]
+    assert wrong.tolist() == [[0, 0, 1], [1, 0, 1]]
     assert clusters.tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize(("shared", "r_err"), [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0)])
+def test_judges_that_err_apart_share_no_error_though_they_can_only_err_one_way(shared: float, r_err: float) -> None:
+    """A fifth of the answers is wrong; `shared` of the items are answered by one coin for both judges."""
+    rng = np.random.default_rng(5)
+    n, per = 200, 20
+    fires, coin = rng.random(n * per) < 0.5, rng.random((3, n * per)) < 0.2
+    together = rng.random(n * per) < shared
+    blank = {"dictionary": "d", "question": "detection", "control": "none", "explainer": "e", "rubric": "r"}
+    frames = [
+        pd.DataFrame(
+            {
+                **blank,
+                "scorer": judge,
+                "feature": np.arange(n * per) // per,
+                "item": np.arange(n * per).astype(str),
+                "fires": fires,
+                "value": (fires ^ np.where(together, coin[0], own)).astype(float),
+            }
+        )
+        for judge, own in zip(JUDGES, coin[1:], strict=True)
+    ]
+    r, n_eff = shared_error(*crossed.errors(pd.concat(frames), JUDGES), 0, 400)
+    assert r.value == pytest.approx(r_err, abs=0.05)
+    assert n_eff.value == pytest.approx(2 / (1 + r_err), rel=0.1)
 
 
 @pytest.fixture(scope="module")
