@@ -17,7 +17,7 @@ from autointerp.measure.arrays import Floats, Ints
 from autointerp.measure.dictionaries import share
 from autointerp.measure.generalisation import Activations
 from autointerp.measure.intervals import mean_interval
-from autointerp.measure.neurons import likeness, shifts, unlike
+from autointerp.measure.neurons import Likeness, likeness, shifts, unlike
 from autointerp.measure.overlap import EDGE, agreement, restricted_cosine
 from autointerp.measure.splitting import NONE
 from autointerp.progress import log, progress
@@ -75,7 +75,8 @@ def overlap_rows(found: Link, activations: Mapping[str, Activations], seed: int)
     pairs = found.candidates.ravel(), np.repeat(np.arange(n), k)
     together = agreement(found.step, found.candidates, restricted_cosine(a, b, *pairs).similarity.reshape(n, k))
     child = np.flatnonzero(found.step.parent != NONE)
-    strange = np.random.default_rng(stable_hash(seed, "strangers", larger.name)).integers(smaller.alive.size, size=n)
+    rng = np.random.default_rng(stable_hash(seed, "strangers", larger.name))
+    strange = rng.choice(np.arange(smaller.alive.size), n)
     by_chance = restricted_cosine(a, b, strange[child], child).similarity
     return [
         number(larger, "splitting.overlapping", together.overlapping),
@@ -155,23 +156,14 @@ def neuron_rows(
         if positions >= (n + 1) * longest:
             moves, note = shifts(n, positions, longest, stable_hash(seed, "shifts")), ""
             break
-    best = None
-    module_of = np.zeros(len(features), np.int64)
-    for place, module in enumerate(modules):
-        hook = job.subject.resolve(module)
-        found = likeness(activations, outputs(job, contexts, reading.rows, Site(chain[0].site), hook), moves)
-        if best is None:
-            best = found
-            continue
-        louder = np.abs(found.correlation) > np.nan_to_num(np.abs(best.correlation), nan=-1)
-        module_of[louder] = place
-        best = type(best)(
-            np.where(louder, found.neuron, best.neuron),
-            np.where(louder, found.correlation, best.correlation),
-            np.fmax(found.null, best.null),
+    each = [
+        likeness(
+            activations, outputs(job, contexts, reading.rows, Site(chain[0].site), job.subject.resolve(module)), moves
         )
-    assert best is not None  # there is a module
-    chance = np.full(len(features), np.nan) if not len(best.null) else best.null.mean(axis=0)
+        for module in modules
+    ]
+    best, module_of = most_alike(each)
+    chance = best.null.mean(axis=0) if len(best.null) else np.full(len(features), np.nan)
     rows: Rows = [
         {"dictionary": side.name, "feature": feature, "module": modules[module_of[at]], "neuron": int(best.neuron[at]),
          "correlation": float(best.correlation[at]), "chance": float(chance[at])}
@@ -182,7 +174,7 @@ def neuron_rows(
         own = np.array([other is side for other, _ in features], bool)
         if not own.any():
             continue
-        part = type(best)(best.neuron[own], best.correlation[own], best.null[:, own])
+        part = Likeness(best.neuron[own], best.correlation[own], best.null[:, own])
         told = unlike(part, seed, resamples)
         numbers += [
             number(side, "neurons.alone", told.alone),
@@ -191,6 +183,17 @@ def neuron_rows(
             number(side, "neurons.correlation", mean_interval(chance[own], seed, resamples), "shifted"),
         ]
     return numbers, rows, note
+
+
+def most_alike(each: Sequence[Likeness]) -> tuple[Likeness, Ints]:
+    """Over several modules the neuron that each feature is most like, and in which module that is."""
+    strength = np.stack([np.nan_to_num(np.abs(one.correlation), nan=-1) for one in each])
+    module = strength.argmax(axis=0)
+    neuron, correlation = (
+        np.stack([getattr(one, name) for one in each])[module, np.arange(module.size)]
+        for name in ("neuron", "correlation")
+    )
+    return Likeness(neuron, correlation, np.fmax.reduce([one.null for one in each])), module
 
 
 def outputs(job: Job, contexts: Contexts, rows: Ints, site: Site, module: str) -> Iterator[Floats]:

@@ -1,11 +1,12 @@
 """Who points the same way: neighbours, parents and children across sizes, the descendants of a feature, and a map."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from autointerp.compare.sides import Side
 from autointerp.compare.tables import Rows
@@ -35,21 +36,34 @@ class Link:
     candidates: Ints
 
 
-def links(chain: Sequence[Side], seed: int) -> list[Link]:
+@dataclass(frozen=True, eq=False)
+class Chance:
+    """Directions [NULL, d] that crowd as the feature vectors of each side do, by name."""
+
+    directions: Mapping[str, Tensor]
+
+    def threshold(self, side: Side, among: Side) -> float:
+        """The cosine with any of `among` that few of the directions of `side` exceed."""
+        return measure.threshold(self.directions[side.name], among.vectors, RATE)
+
+
+def chance(chain: Sequence[Side], seed: int) -> Chance:
+    return Chance(
+        {
+            side.name: measure.directions_like(side.vectors, NULL, stable_hash(seed, "chance", side.name))
+            for side in chain
+        }
+    )
+
+
+def links(chain: Sequence[Side], chance: Chance) -> list[Link]:
     """The steps of a chain."""
-    return [link(smaller, larger, seed) for smaller, larger in pairwise(chain)]
+    return [link(smaller, larger, chance.threshold(larger, smaller)) for smaller, larger in pairwise(chain)]
 
 
-def link(smaller: Side, larger: Side, seed: int) -> Link:
+def link(smaller: Side, larger: Side, tau: float) -> Link:
     near = measure.nearest(larger.vectors, smaller.vectors, min(CANDIDATES, smaller.alive.size))
-    tau = chance(larger, smaller, seed)
     return Link(smaller, larger, Step(near.index[:, 0], near.cosine[:, 0], tau, smaller.alive.size), near.index)
-
-
-def chance(side: Side, among: Side, seed: int) -> float:
-    """The cosine with any of `among` that few directions reach that crowd as the feature vectors of `side` do."""
-    drawn = measure.directions_like(side.vectors, NULL, stable_hash(seed, "chance", side.name, among.name))
-    return measure.threshold(drawn, among.vectors, RATE)
 
 
 def step_rows(found: Link, seed: int, resamples: int) -> tuple[Rows, Rows, Rows]:
@@ -97,7 +111,7 @@ def number(
     }  # fmt: skip
 
 
-def neighbours(sides: Sequence[Side], seed: int) -> Rows:
+def neighbours(sides: Sequence[Side], chance: Chance) -> Rows:
     """The nearest features of every evaluated feature, in its own dictionary and in every other one of its chain."""
     rows: Rows = []
     for side in sides:
@@ -108,7 +122,7 @@ def neighbours(sides: Sequence[Side], seed: int) -> Rows:
             if not own.size or k < 1:
                 continue
             near = measure.nearest(side.vectors[torch.from_numpy(own)], other.vectors, k + apart)
-            tau = chance(side, other, seed)
+            tau = chance.threshold(side, other)
             for place, feature in enumerate(side.evaluated):
                 found = zip(other.alive[near.index[place]].tolist(), near.cosine[place].tolist(), strict=True)
                 kept = [item for item in found if not apart or item[0] != feature][:k]

@@ -61,14 +61,15 @@ def compare(job: Job, sides: Sequence[Side], scores: pd.DataFrame, config: Compa
     for chain in chains:
         where = "" if len(chains) == 1 else f" at {chain[0].site}"
         log.info("  comparing %s%s", ", ".join(side.name for side in chain), where)
-        of_chain = kinship.links(chain, seed)
+        by_chance = kinship.chance(chain, seed)
+        of_chain = kinship.links(chain, by_chance)
         links += of_chain
         for link in of_chain:
             numbers, steps, children = kinship.step_rows(link, seed, resamples)
             rows["numbers"] += numbers
             rows["steps"] += steps
             rows["children"] += children
-        rows["neighbours"] += kinship.neighbours(chain, seed)
+        rows["neighbours"] += kinship.neighbours(chain, by_chance)
         rows["laws"] += laws.power_laws(chain, where)
         drawn = config or CompareConfig()
         rows["chains"] += kinship.chains(of_chain, drawn.chains, job.rng("compare", "chains", chain[0].site))
