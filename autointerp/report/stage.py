@@ -249,12 +249,17 @@ def unscored_table(
     missing = missing.rename(columns={"unscored_reason": "reason"})
     collected = dictionaries[dictionaries["metric"].isin(WHOLE) & dictionaries["value"].isna()]
     whole = [(why_unscored(figures[name]), metric) for name, metric in collected[["dictionary", "metric"]].to_numpy()]
-    hollow = dictionaries[dictionaries["metric"].str.startswith(COMPARED) & dictionaries["value"].isna()]
-    whole += [(TOO_FEW, metric) for metric in hollow["metric"]]
     of_nobody = (dictionaries["n"] == 0) & (dictionaries["unscored"] == 0) & dictionaries["value"].isna()
     whole += [(NOTHING_DRAWN, metric) for metric in dictionaries.loc[of_nobody, "metric"]]
     everything = pd.concat([missing, pd.DataFrame(whole, columns=["reason", "metric"])])
-    return everything.groupby(["reason", "metric"], sort=True).size().rename("count").reset_index()
+    counted = everything.groupby(["reason", "metric"], sort=True).size().rename("count").reset_index()
+    return pd.concat([counted, hollow(dictionaries)], ignore_index=True)
+
+
+def hollow(dictionaries: pd.DataFrame) -> pd.DataFrame:
+    """How many numbers of a comparison are missing, by reason and metric."""
+    empty = dictionaries[dictionaries["metric"].str.startswith(COMPARED) & dictionaries["value"].isna()]
+    return empty.assign(reason=TOO_FEW).groupby(["reason", "metric"]).size().rename("count").reset_index()
 
 
 def why_unscored(figures: measure.Figures) -> str:
