@@ -341,7 +341,7 @@ def test_the_comparison_says_its_numbers() -> None:
 
 def test_nothing_is_said_of_a_comparison_that_was_not_made(page: Page) -> None:
     assert "children by direction" not in page.text
-    assert not [attributes for attributes in page.all("canvas")]
+    assert not page.all("canvas")
 
 
 def test_a_dictionary_without_any_concept_is_said_to_have_none() -> None:
