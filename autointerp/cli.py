@@ -75,6 +75,17 @@ def check(config: Config, set_: Set = None) -> None:
 
 
 @app.command()
+def compare(
+    runs: Annotated[list[str], typer.Argument(help="Folders of finished runs.", metavar="RUN...")],
+    out: Annotated[str, typer.Option("--out", help="The folder for the report of all of them.")] = "runs",
+) -> None:
+    """Put the dictionaries of several finished runs side by side in one report. Nothing is asked or spent."""
+    from autointerp.compare.runs import compare
+
+    typer.echo(f"report: {compare(runs, out) / 'report' / 'index.html'}")
+
+
+@app.command()
 def audit(run: Annotated[Path, typer.Argument(help="A finished run's directory.")]) -> None:
     """Say how much of a finished run's verdict is a model agreeing with itself. Nothing is asked or spent."""
     from autointerp.pipeline import audit

@@ -399,6 +399,34 @@ class CalibrationConfig(Record):
     subject: str = Field(description="The subject of that other run: numbers are graded as they would be there.")
 
 
+class CompareConfig(Record):
+    """All dictionaries of the run side by side: who descends from whom, who says the same, who lacks what."""
+
+    contexts: int = Field(
+        128,
+        ge=0,
+        description="Contexts of the score split, drawn by seed, that every feature is read on; 0 reads none.",
+    )
+    absorption: int = Field(
+        50, ge=0, description="Features of each dictionary, drawn by seed, whose absorption by the next is measured."
+    )
+    concepts: str | None = Field(
+        None, description="A folder of concept lists, to see which concepts have a feature of their own; default none."
+    )
+    counted_in: str | None = Field(
+        None,
+        description="Corpus in which the frequency of concepts is counted; default is the first of corpus.trained_on, "
+        "else corpus.path.",
+    )
+    neurons: tuple[str, ...] = Field(
+        (), description="Modules whose outputs count as neurons, which evaluated features are held against."
+    )
+    chains: int = Field(
+        6, ge=0, description="Features of the smallest dictionary, drawn by seed, whose descendants are shown."
+    )
+    points: int = Field(4000, ge=1, description="Features on the map, in equal shares of each dictionary.")
+
+
 class CircularityConfig(Record):
     """Who may grade whom."""
 
@@ -445,6 +473,7 @@ class RunConfig(Record):
     )
     audit: AuditConfig | None = Field(None, description="A crossed design, to see how much of a verdict is kinship.")
     calibration: CalibrationConfig | None = Field(None, description="What `autointerp calibrate` makes of a config.")
+    compare: CompareConfig | None = Field(None, description="What becomes of features as dictionaries grow.")
     circularity: CircularityConfig = CircularityConfig()
     budget: BudgetConfig = BudgetConfig()
     rubrics: str | None = Field(None, description="A folder of your own rubrics, searched before the shipped ones.")

@@ -13,6 +13,7 @@ from autointerp import config as configuration
 from autointerp.audit.calibration import planted
 from autointerp.audit.roles import Roles
 from autointerp.collect import stage as collect
+from autointerp.compare import stage as compare
 from autointerp.config import PARAPHRASED, AuditConfig, LexicalExplainer, LLMScorer, RunConfig
 from autointerp.errors import GateFailed, UserError
 from autointerp.evidence import stage as evidence
@@ -41,8 +42,14 @@ STAGES: dict[str, Stage] = {
     "evidence": evidence,
     "explain": explain,
     "score": score,
+    "compare": compare,
     "report": report,
 }
+
+
+def stages_of(config: RunConfig) -> dict[str, Stage]:
+    """The stages of a run: dictionaries are compared only where that is asked for."""
+    return {name: stage for name, stage in STAGES.items() if name != "compare" or config.compare is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +90,7 @@ def run(
     job = open_job(config, out)
     directory = job.directory
     try:
-        for name, stage in STAGES.items():
+        for name, stage in stages_of(config).items():
             if only in (None, name):
                 do(job, name, stage)
                 if only:
@@ -95,7 +102,7 @@ def run(
                     raise UserError(
                         f"you asked for the {only} stage alone",
                         f"it needs {name}, and {reason}",
-                        f"run `autointerp {name}` or `autointerp run` first",
+                        f"run {'' if name == 'compare' else f'`autointerp {name}` or '}`autointerp run` first",
                     )
     finally:
         job.close()

@@ -9,6 +9,7 @@ from autointerp.audit.circularity import MEANING
 from autointerp.audit.roles import Roles
 from autointerp.config import (
     PARAPHRASED,
+    CompareConfig,
     EvidenceConfig,
     Generator,
     GivenExplainer,
@@ -18,7 +19,7 @@ from autointerp.config import (
     RunConfig,
     covered,
 )
-from autointerp.corpus import sources
+from autointerp.corpus import categories, sources
 from autointerp.dictionaries import hub
 from autointerp.errors import UserError
 from autointerp.explain import choose
@@ -129,7 +130,9 @@ def plan(config: RunConfig) -> Plan:
             stages.append(
                 asked(config, "score", name, judge, n, n * shared + items * per_excerpt, items * answer, question)
             )
-    stages.append(StagePlan("report", "one HTML page, five CSV files"))
+    if config.compare is not None:
+        stages.append(StagePlan("compare", comparing(config, config.compare)))
+    stages.append(StagePlan("report", "one HTML page and its CSV files"))
     arms: list[tuple[str, str, str]] = [
         (explainer, scorer, f"{grade}  {MEANING[grade]}") for explainer, scorer, grade in Roles(config).arms()
     ]
@@ -143,6 +146,18 @@ def plan(config: RunConfig) -> Plan:
     if config.circularity.allow:
         notes.append(f"grades worse than {config.circularity.worst} are allowed: {config.circularity.allow}")
     return Plan(stages, arms, notes)
+
+
+def comparing(config: RunConfig, asked: CompareConfig) -> str:
+    """What the comparison of dictionaries reads."""
+    what = [f"{len(config.dictionaries)} dictionaries on {asked.contexts:,} contexts"]
+    if asked.neurons:
+        what.append(f"the neurons of {', '.join(asked.neurons)}")
+    if asked.concepts is not None:
+        lists = categories.read(asked.concepts)
+        n, texts = sum(len(one.words) for one in lists), sum(len(one.words) * len(one.templates) for one in lists)
+        what.append(f"{n:,} words in {texts:,} sentences")
+    return ", ".join(what)
 
 
 def choosing(

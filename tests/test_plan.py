@@ -1,5 +1,6 @@
 """What a run would ask for: explainers with their candidates and choosers."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,3 +89,15 @@ def test_what_the_audit_crosses_is_counted(tree: dict[str, Any]) -> None:
         "of one": more["of one"] + 8 * each,
         "of two": more["of two"] + 8 * each,
     }
+
+
+def test_a_comparison_says_what_it_reads(tree: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "seas.csv").write_text("concept,pseudo\nboat,\nwave,\nsome,x\n", "utf-8")
+    lines = "".join(f"seas,{opener} {{concept}}\n" for opener in ("to", "at", "in", "a"))
+    (tmp_path / "templates.csv").write_text(f"category,template\n{lines}", "utf-8")
+    asked = {"contexts": 30, "concepts": str(tmp_path), "neurons": [plant.HOOK]}
+    made = plan.plan(config.build({**tree, "compare": asked}, "it"))
+    (stage,) = (stage for stage in made.stages if stage.stage == "compare")
+    assert stage.what == "1 dictionaries on 30 contexts, the neurons of model.embed_tokens, 3 words in 12 sentences"
+    assert stage.requests == 0
+    assert "compare" not in {stage.stage for stage in plan.plan(config.build(tree, "it")).stages}

@@ -67,3 +67,15 @@ def count(
         n_words,
         n_tokens if tokens else None,
     )
+
+
+def holding(texts: Sequence[str], words: Sequence[str]) -> list[tuple[int, int]]:
+    """(text, word), as numbers, of every text that holds a word, by the rule of `count`."""
+    exact = {word: at for at, word in enumerate(words) if word.lower() != word}
+    folded = {word: at for at, word in enumerate(words) if word.lower() == word}
+    found = []
+    for number, text in enumerate(texts):
+        runs = set(WORD.findall(text))
+        held = (runs & exact.keys(), exact), ({run.lower() for run in runs} & folded.keys(), folded)
+        found += [(number, at) for at in sorted(table[word] for words, table in held for word in words)]
+    return found

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from autointerp.compare.tables import Comparison
 from autointerp.records import PICKED, Grid
 
 GRADES = "ABCDE"
@@ -174,6 +175,8 @@ class Report:
     circularity: pd.DataFrame = field(default_factory=pd.DataFrame)  # circularity.csv, empty where no audit ran
     confusion: pd.DataFrame = field(default_factory=pd.DataFrame)  # scorer, people, judge, count: see audit.invariance
     calibration: pd.DataFrame = field(default_factory=pd.DataFrame)  # calibration.csv, empty on features of a model
+    comparison: Comparison | None = None  # None where dictionaries were not compared
+    densities: dict[str, tuple[float, ...]] = field(default_factory=dict)  # share of positions, of features that fire
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -262,6 +265,14 @@ class Report:
         """The features that were chosen by hand, as (dictionary, feature)."""
         columns = texts(self.features, "dictionary"), self.features["feature"], texts(self.features, "selected_by")
         return frozenset((name, int(feature)) for name, feature, by in zip(*columns, strict=True) if by == PICKED)
+
+
+COMPARED = ("splitting.", "absorption.", "neurons.", "completeness.", "contrast.")
+
+
+def compared(metric: str) -> bool:
+    """Whether a number comes from holding dictionaries against each other: it stands in the section about that."""
+    return metric.startswith(COMPARED)
 
 
 def by_form(metric: str) -> bool:

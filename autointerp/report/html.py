@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from autointerp import assets
 from autointerp.audit.circularity import MEANING
-from autointerp.report import audit, methods, payload, plots, sentences, tables, wording
+from autointerp.report import audit, comparing, methods, payload, plots, sentences, tables, wording
 from autointerp.report.data import GRADES, Report
 
 
@@ -65,6 +65,12 @@ def content(report: Report) -> dict[str, Any]:
         "carried_note": sentences.generalisation(report),
         "chance_at": plots.chance_at(report),
         "panels": plots.panels(report),
+        "compared": comparing.sentences(report),
+        "figures": comparing.figures(report),
+        "trees": comparing.trees(report),
+        "comparisons": comparing.tables(report),
+        "effects": comparing.effects(report),
+        "concepts": comparing.concepts(report),
         "roles": tables.cells(report.roles),
         "costs": tables.cells(report.costs),
         "reasons": tables.cells(report.unscored),

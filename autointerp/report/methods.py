@@ -62,6 +62,37 @@ DEFINITIONS = {
     "sensitivity.original_strong": "The share of them on which it fires with at least a tenth of its maximum.",
     "sensitivity.normalised": "The rate on written texts as a multiple of that on its own excerpts.",
     "sensitivity.normalised_strong": "The same, with at least a tenth of its maximum.",
+    "splitting.children": "How many features of this dictionary descend, on average, from one of the next smaller: "
+    "those whose nearest there, by cosine of feature vectors, it is, with a cosine above splitting.threshold. Random: "
+    "random directions, crowded as the feature vectors are, in the place of this dictionary.",
+    "splitting.split": "Share of the features of the next smaller dictionary with two such children or more.",
+    "splitting.lost": "Share of the features of the next smaller dictionary without a child.",
+    "splitting.novel": "Share of the features of this dictionary without a parent in the next smaller: new by "
+    "direction, which says nothing of whether they add to the reconstruction.",
+    "splitting.threshold": "The cosine that 1% of random directions, crowded as the feature vectors are, reach with "
+    "any feature of the next smaller dictionary.",
+    "splitting.overlapping": "Share of the children that also fire with their parent: a restricted cosine of "
+    "activations above 0.4 (Bricken et al. 2023). Random: children beside a feature that is not their parent.",
+    "splitting.same_parent": "Of the features that fire with any candidate, the share whose parent by cosine is the "
+    "one they fire with most.",
+    "absorption.absorbed": "Of the positions where a feature of the next smaller dictionary with two children or more "
+    "fires, the share where its counterpart here is silent and another child fires, averaged over features. Random: "
+    "features that fire as often in the place of the children. It needs no labels, and is not Chanin et al.'s number.",
+    "absorption.silent": "The share where the counterpart is silent at all: the most that absorbed could be.",
+    "absorption.beside": "Of the positions where feature and counterpart both fire, the share where a child does.",
+    "neurons.alone": "Share of features whose activation correlates with no neuron by more than 0.3 (Templeton et al. "
+    "2024). Shifted: the same with activations moved past their own documents, since the largest of many correlations "
+    "is above 0 by chance.",
+    "neurons.correlation": "Mean of the largest correlation of each feature with any neuron, without its sign.",
+    "completeness.search": "Share of the concepts that have a feature of their own: of the five features of all that "
+    "tell a concept best from the others of its category, one with an AUROC of 0.95 on other sentences and of which "
+    "little else makes as loud (precision above completeness.search_threshold). Pseudo: words that mean nothing, "
+    "without those that set the threshold.",
+    "completeness.loudest": "The same where the candidates are the five loudest features on the concept.",
+    "completeness.search_threshold": "The precision that at most 5% of the pseudo-concepts which set it exceed, at "
+    "least 0.5: the share of carrier sentences and corpus excerpts as loud as half the mean on the word that hold it.",
+    "completeness.loudest_threshold": "The same for the five loudest.",
+    "completeness.missed_by_loudest": "Of the concepts that the search finds, the share that the five loudest miss.",
     "generalisation.carries_over": "Share of features whose concept carries over: outside the form in which it was "
     "found, the feature tells its concept from matched distractors better than the best of all features of its "
     "dictionary does by chance (p ≤ 0.05 against permuted concepts, Westfall and Young 1993).",
@@ -137,8 +168,29 @@ KINDS = {
 }
 
 
+CONTRASTS = {
+    "rank_biserial": "Chance that a feature of this dictionary has a higher {base} than one of the other, less the "
+    "chance of the reverse: 1 where all have, 0 where neither tends to (Kerby 2014).",
+    "detectable": "The smallest difference in {base}, in standard deviations of the features, that a test at 5% sees "
+    "in four of five such runs.",
+    "paired": "The difference in {base} over features that are matched and were evaluated on both sides: a parent with "
+    "the nearest of its children, or the same feature where both dictionaries have the same vectors.",
+}
+
+
+def contrasted(metric: str) -> str:
+    """What a comparison of one score between two dictionaries means; its control names the other one."""
+    base = ".".join(metric.split(".")[1:3])
+    said = CONTRASTS.get(metric.removeprefix(f"contrast.{base}."), "")
+    return said.format(base=base) or f"Mean {base} of this dictionary less that of the one named as control, unpaired."
+
+
 def derived(metric: str) -> str:
     """What a number that is made of others means, by how its name is made."""
+    if metric.startswith("contrast."):
+        return contrasted(metric)
+    if metric.startswith("completeness."):
+        return f"{metric.rpartition('.')[0]} of the concepts of one category."
     base, separator, other = metric.partition(".minus_")
     if separator:
         against = CONTROLS.get(other, f"the {other.replace('_', ' ')}")
@@ -245,6 +297,12 @@ def limits(report: Report) -> tuple[Sentence, ...]:
         found.append(
             "Permuted: the same verdicts dealt out at random over the same excerpts, which is what a judge that knows "
             "nothing reaches with this many excerpts; the thin line of a score's axis stands there."
+        )
+    if report.comparison is not None:
+        found.append(
+            "Splitting, overlap and absorption speak of these dictionaries, feature by feature: what another training "
+            "run would give is in no interval. Dead features have no part in them, and controls have no parents. The "
+            "map keeps who is near whom, not distances."
         )
     found.append("Unscored is neither zero nor left out in silence: it is counted beside each mean, with its reason.")
     if documents:

@@ -19,6 +19,7 @@ from autointerp.report.plots import domain
 from autointerp.report.wording import visible
 
 CHUNK = 200
+MAP_STEPS = 4095  # places along a side of the map
 PICTURES = 100  # in a block: some 200 kB
 FIXED = (
     "dictionary", "feature", "dead", "n_fired", "density", "max_activation", "selected_by", "explainer", "explanation",
@@ -87,11 +88,49 @@ def blocks(report: Report) -> tuple[Block, ...]:
     """The list of features first, then the chunks that feature pages are drawn from."""
     words = Words()
     scores = score_rows(report, words)
+    near = neighbours(report)
     keys = feature_keys(report, scores)
     chunks = [keys[start : start + CHUNK] for start in range(0, len(keys), CHUNK)]
-    packed = [pack(f"features-{i}", chunk_content(report, chunk, scores)) for i, chunk in enumerate(chunks)]
+    packed = [pack(f"features-{i}", chunk_content(report, chunk, scores, near)) for i, chunk in enumerate(chunks)]
     places = {key: i // CHUNK for i, key in enumerate(keys)}
-    return (pack("index", index_content(report, scores, words, places)), *packed, *picture_blocks(report))
+    index = pack("index", index_content(report, scores, words, places))
+    return (index, *packed, *map_blocks(report), *picture_blocks(report))
+
+
+def neighbours(report: Report) -> dict[tuple[str, int], list[list[Any]]]:
+    """Of each evaluated feature its nearest: dictionary, feature, cosine, and the cosine that chance seldom exceeds."""
+    found: dict[tuple[str, int], list[list[Any]]] = {}
+    if report.comparison is not None:
+        place = {name: at for at, name in enumerate(report.everyone)}
+        frame = report.comparison.neighbours
+        for name, feature, other, neighbour, cosine, chance in frame.itertuples(index=False):
+            found.setdefault((name, int(feature)), []).append(
+                [place[other], int(neighbour), short(cosine), short(chance)]
+            )
+    return found
+
+
+def map_blocks(report: Report) -> list[Block]:
+    """Where features lie on the map, in steps of 1 / MAP_STEPS of its side; none without a comparison."""
+    if report.comparison is None or report.comparison.map.empty:
+        return []
+    frame = report.comparison.map
+    place = {name: at for at, name in enumerate(report.everyone)}
+    sites = []
+    for site, group in frame.groupby("site", sort=False):
+        low = group[["x", "y"]].min()
+        side = max(float((group[["x", "y"]].max() - low).max()), 1e-9)
+        steps = ((group[["x", "y"]] - low) / side * MAP_STEPS).round().astype(int)
+        sites.append(
+            {
+                "site": site,
+                "dictionary": [place[name] for name in group["dictionary"]],
+                "feature": group["feature"].tolist(),
+                "x": steps["x"].tolist(),
+                "y": steps["y"].tolist(),
+            }
+        )
+    return [pack("map-points", {"steps": MAP_STEPS, "sites": sites})]
 
 
 def picture_blocks(report: Report) -> list[Block]:
@@ -209,7 +248,10 @@ def shown_metric(
 
 
 def chunk_content(
-    report: Report, keys: list[tuple[str, int]], scores: dict[tuple[str, int], list[ScoreRow]]
+    report: Report,
+    keys: list[tuple[str, int]],
+    scores: dict[tuple[str, int], list[ScoreRow]],
+    near: dict[tuple[str, int], list[list[Any]]],
 ) -> dict[str, Any]:
     """Scores and evidence of some features. Excerpts that features share are stored once."""
     pieces, edges = Vocabulary(), Vocabulary()
@@ -223,6 +265,7 @@ def chunk_content(
                           seen(item, places)] for item in evidence.passages],
             "concept": evidence.concept,
             "home": evidence.home,
+            "near": near.get(key, []),
             "histogram": list(evidence.histogram),
             "edges": edges.index(tuple(short(x) for x in evidence.edges)),
         }  # fmt: skip

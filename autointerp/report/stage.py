@@ -14,7 +14,8 @@ from autointerp import assets, config, pictures
 from autointerp.audit import anchored, crossed, invariance
 from autointerp.audit.roles import Roles
 from autointerp.collect.sketch import histogram_edges
-from autointerp.collect.stage import load_figures
+from autointerp.collect.stage import load_figures, load_sketch
+from autointerp.compare import tables as compared
 from autointerp.config import RuleExplainer
 from autointerp.evidence.reader import DictionaryEvidence, picked_of, read_pictures
 from autointerp.explain import rules
@@ -25,7 +26,7 @@ from autointerp.measure import dictionaries as measure
 from autointerp.rate import ratings
 from autointerp.records import Explanation
 from autointerp.report import csv, html
-from autointerp.report.data import Arm, Counts, DictionaryNote, FeatureEvidence, Passage, Report, Settings
+from autointerp.report.data import COMPARED, Arm, Counts, DictionaryNote, FeatureEvidence, Passage, Report, Settings
 from autointerp.store import digest, digest_of, write_text
 
 SCORES = [
@@ -60,6 +61,7 @@ FEATURES = [
 CIRCULARITY = ["effect", "value", "low", "high", "n", "power", "identified", "note"]
 COSTS = ["role", "provider", "model", "requests", "cached", "input_tokens", "output_tokens", "price_usd", "seconds"]
 WHOLE = ("explained_variance", "loss_recovered", "loss_rise")  # metrics of a dictionary that can be without a value
+TOO_FEW = "too few features to compare"
 NOTHING_DRAWN = "no feature was drawn by seed"
 SHOWN_FIRING, SHOWN_SILENT = 3, 2  # excerpts on a feature page, per interval and per kind of silence
 ROLES = ["role", "requested", "resolved", "provider", "developer", "family", "generation", "known"]
@@ -79,6 +81,7 @@ def inputs(job: Job) -> dict[str, str]:
                 job.config.calibration and job.config.calibration.model_dump(),
             ]
         ),
+        **({"compare": digest_of(records["compare"].outputs)} if job.config.compare is not None else {}),
         "templates": digest(assets.templates()),
         **({"ratings": digest(folder)} if (folder := job.directory / "ratings").is_dir() else {}),
     }
@@ -87,19 +90,25 @@ def inputs(job: Job) -> dict[str, str]:
 def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
     """Write report/*.csv and report/index.html; return (outputs, facts)."""
     report = gather(job)
-    folder = job.directory / "report"
+    return write(job.directory / "report", report), {}
+
+
+def write(folder: Path, report: Report) -> list[Path]:
+    """The files of a report; those whose bytes are the same for the same run are returned."""
     frames = {name: getattr(report, name) for name in ("dictionaries", "features", "scores", "roles", "costs")}
-    if job.config.audit is not None:
+    if not report.circularity.empty:
         frames["circularity"] = report.circularity
-    if job.config.calibration is not None:
+    if not report.calibration.empty:
         frames["calibration"] = report.calibration
+    if report.comparison is not None:
+        frames["laws"] = report.comparison.laws
     for name, frame in frames.items():
         csv.write(folder / f"{name}.csv", frame)
     write_text(folder / "index.html", html.render(report))
     write_text(folder / "audit.html", html.render_audit(report))
     # costs.csv says what this machine spent, so it may differ between two runs that agree in everything else.
     outputs = [folder / f"{name}.csv" for name in frames if name != "costs"]
-    return [*outputs, folder / "index.html", folder / "audit.html"], {}
+    return [*outputs, folder / "index.html", folder / "audit.html"]
 
 
 def gather(job: Job) -> Report:
@@ -131,7 +140,9 @@ def gather(job: Job) -> Report:
             n_features = len(sampled(own, picked).drop_duplicates(["dictionary", "feature"]))
             arms.append(Arm(explainer, scorer, grade, n_features))
     dictionaries = measure.summarise(scores, figures, entropies, order, cfg.seed, cfg.score.resamples, picked)
-    dictionaries = pd.concat([dictionaries, anchored_rows(job, figures, picked)], ignore_index=True)
+    comparison = compared.read(job.directory / "compare") if cfg.compare is not None else None
+    more = anchored_rows(job, figures, picked), comparison.numbers if comparison else None
+    dictionaries = pd.concat([dictionaries, *more], ignore_index=True)
     effects, confusion = audited(job, scores, roles, picked)
     concepts = pd.read_parquet(job.directory / "concepts.parquet")
     shown = passages(order, evidence, cfg.evidence.bins, concepts)
@@ -175,7 +186,16 @@ def gather(job: Job) -> Report:
         circularity=effects,
         confusion=confusion,
         calibration=calibrated(job, scores),
+        comparison=comparison,
+        densities={name: densities(job, name) for name in order},
     )
+
+
+def densities(job: Job, name: str) -> tuple[float, ...]:
+    """On which share of the positions each feature fires, of those that fire at all."""
+    sketch, _ = load_sketch(job, name)
+    fired = sketch.fired.numpy()
+    return tuple((fired[fired > 0] / max(1, sketch.n_positions)).tolist())
 
 
 def sampled(frame: pd.DataFrame, picked: Set[tuple[str, int]]) -> pd.DataFrame:
@@ -240,7 +260,14 @@ def unscored_table(
     of_nobody = (dictionaries["n"] == 0) & (dictionaries["unscored"] == 0) & dictionaries["value"].isna()
     whole += [(NOTHING_DRAWN, metric) for metric in dictionaries.loc[of_nobody, "metric"]]
     everything = pd.concat([missing, pd.DataFrame(whole, columns=["reason", "metric"])])
-    return everything.groupby(["reason", "metric"], sort=True).size().rename("count").reset_index()
+    counted = everything.groupby(["reason", "metric"], sort=True).size().rename("count").reset_index()
+    return pd.concat([counted, hollow(dictionaries)], ignore_index=True)
+
+
+def hollow(dictionaries: pd.DataFrame) -> pd.DataFrame:
+    """How many numbers of a comparison are missing, by reason and metric."""
+    empty = dictionaries[dictionaries["metric"].str.startswith(COMPARED) & dictionaries["value"].isna()]
+    return empty.assign(reason=TOO_FEW).groupby(["reason", "metric"]).size().rename("count").reset_index()
 
 
 def why_unscored(figures: measure.Figures) -> str:

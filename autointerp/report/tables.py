@@ -11,7 +11,7 @@ from autointerp.llm.lineage import normal_form
 from autointerp.measure.scores import PERCENTILE
 from autointerp.measure.scores import PRIMARY as PRIMARY_OF
 from autointerp.records import PICKED
-from autointerp.report.data import GRADES, Arm, Estimate, Report, flags, numbers, texts
+from autointerp.report.data import GRADES, Arm, Estimate, Report, compared, flags, numbers, texts
 from autointerp.report.plots import Strip, strip
 from autointerp.report.wording import count, decimal, masks, model_name, money
 
@@ -173,7 +173,7 @@ def anchor_tables(report: Report) -> tuple[Grid, ...]:
     metrics = [
         metric
         for metric, armed in report.metrics
-        if not (armed or metric in known or metric.startswith(GENERALISATION))
+        if not (armed or metric in known or metric.startswith(GENERALISATION) or compared(metric))
     ]
     return grids(report, metrics, [None])
 
@@ -279,7 +279,7 @@ def other_tables(report: Report) -> tuple[Grid, ...]:
     metrics = [
         metric
         for metric, armed in report.metrics
-        if armed and metric not in (PRIMARY, GAIN) and not metric.endswith(PERCENTILE)
+        if armed and metric not in (PRIMARY, GAIN) and not metric.endswith(PERCENTILE) and not compared(metric)
     ]
     shown = [metric for metric in metrics if metric.partition(".minus_")[0] in (*PRIMARY_OF.values(), metric)]
     arms = sorted(report.arms, key=lambda arm: arm.grade)

@@ -163,12 +163,16 @@ def as_context(job: Job, member: Member) -> tuple[list[int], bytes]:
 
 def largest_by_row(dictionary: Dictionary, hidden: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(row, feature, largest a_i) for every row of hidden [n, length, d] and feature that fires where mask holds."""
-    owner = mask.nonzero()[:, 0]
-    at, feature, value = dictionary.encode_sparse(hidden[mask].float())
+    return largest_by_owner(dictionary, hidden[mask], mask.nonzero()[:, 0])
+
+
+def largest_by_owner(dictionary: Dictionary, x: Tensor, owner: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(owner, feature, largest a_i) over the positions x [n, d] of each owner [n], where a feature fires."""
+    at, feature, value = dictionary.encode_sparse(x.float())
     activation = (value * dictionary.feature_norms[feature]).float()
     keep = (activation > 0) & activation.isfinite()
     key, group = torch.unique(owner[at[keep]] * dictionary.width + feature[keep], return_inverse=True)
-    largest = torch.zeros(len(key), device=hidden.device).scatter_reduce_(0, group, activation[keep], "amax")
+    largest = torch.zeros(len(key), device=x.device).scatter_reduce_(0, group, activation[keep], "amax")
     return key // dictionary.width, key % dictionary.width, largest
 
 

@@ -182,7 +182,7 @@
       view.replaceChildren(walk(rows[0]), ...heading(rows[0]),
         element("div", { class: "columns" },
           element("div", {}, ...explanations(rows, scores), ...passages(rows[0], data)),
-          element("div", {}, ...allScores(scores), ...concept(data, scores), ...histogram(data))));
+          element("div", {}, ...allScores(scores), ...concept(data, scores), ...neighbours(data), ...histogram(data))));
     }
     if (!$("report").hidden) state.scroll = window.scrollY;
     $("report").hidden = true;
@@ -363,6 +363,29 @@
         head("form"), head("AUROC; tick: 0.5"), head("", "number"), head("fires", "number"), head("on distractors", "number"))), body))];
   }
 
+  // The nearest features of every dictionary; those that were evaluated have a page.
+  function neighbours(data) {
+    if (!(data.near || []).length) return [];
+    const known = new Map(state.all.map((row) => [link(row.dictionary, row.feature), row]).reverse());
+    const body = element("tbody", {});
+    for (const place of new Set(data.near.map(([at]) => at))) {
+      const own = data.near.filter(([at]) => at === place);
+      const { name } = state.index.dictionaries[place];
+      body.append(element("tr", { class: "subhead" }, element("th", { colspan: "3", scope: "rowgroup" }, element("bdi", {}, name),
+        element("small", {}, ` chance seldom exceeds ${decimal(own[0][3])}`))));
+      body.append(...own.map(([, feature, cosine, chance]) => {
+        const row = known.get(link(name, feature));
+        const label = element("bdi", {}, `${name}/${feature}`);
+        return element("tr", cosine > chance ? {} : { class: "chance-only" },
+          element("td", { class: "feature" }, row ? element("a", { href: link(name, feature) }, label) : label),
+          element("td", { class: "text" }, row && row.text ? element("bdi", {}, row.text) : ""),
+          element("td", { class: "number" }, decimal(cosine)));
+      }));
+    }
+    return [element("h2", {}, "Nearest features ", element("small", {}, "cosine of feature vectors; faint: no more than by chance")),
+      element("div", { class: "wide" }, element("table", { class: "near" }, body))];
+  }
+
   function allScores(every) {
     const scores = every.filter((score) => !/^generalisation\.[a-z_]+\../.test(score.metric));
     if (!scores.length) return [element("h2", {}, "All scores"), element("p", { class: "note" }, "Nothing was measured of this feature.")];
@@ -424,6 +447,167 @@
     const node = drawn("title", {});
     node.textContent = text;
     return node;
+  }
+
+  // --- the map
+
+  const FOUND = 20;
+  const NEAR = 8; // pixels from a point within which it is meant
+  const chart = { points: [], hits: [], shown: null, scale: 1, x: 0, y: 0, over: null, theme: "" };
+
+  // Small dictionaries are few and dark, large ones many and light: hues go round evenly.
+  const colourOf = (place) => `hsl(${(215 + 67 * place) % 360} 55% ${document.documentElement.dataset.theme === "dark"
+    || (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches) ? 65 : 42}%)`;
+
+  const size = () => { const box = $("map").getBoundingClientRect(); return [box.width, box.height]; };
+
+  function fit() {
+    const [width, height] = size();
+    chart.scale = Math.min(width, height) * 0.94 / chart.steps;
+    chart.x = (width - chart.steps * chart.scale) / 2;
+    chart.y = (height - chart.steps * chart.scale) / 2;
+  }
+
+  function zoom(factor, x, y) {
+    const [width, height] = size();
+    const [px, py] = [x ?? width / 2, y ?? height / 2];
+    const whole = Math.min(width, height) / chart.steps;
+    const scale = Math.min(whole * 200, Math.max(whole * 0.5, chart.scale * factor));
+    chart.x = px - (px - chart.x) * scale / chart.scale;
+    chart.y = py - (py - chart.y) * scale / chart.scale;
+    chart.scale = scale;
+    paint();
+  }
+
+  function paint() {
+    const canvas = $("map");
+    const [width, height] = size();
+    if (!width) return;
+    const dense = window.devicePixelRatio || 1;
+    if (canvas.width !== Math.round(width * dense)) { canvas.width = Math.round(width * dense); canvas.height = Math.round(height * dense); }
+    const pen = canvas.getContext("2d");
+    pen.setTransform(dense, 0, 0, dense, 0, 0);
+    pen.clearRect(0, 0, width, height);
+    const searching = chart.hits.length < chart.points.length;
+    const dot = (point, radius, alpha) => {
+      const [x, y] = [chart.x + point.x * chart.scale, chart.y + point.y * chart.scale];
+      if (x < -9 || y < -9 || x > width + 9 || y > height + 9) return;
+      pen.globalAlpha = alpha;
+      pen.fillStyle = colourOf(point.place);
+      pen.beginPath();
+      pen.arc(x, y, radius, 0, 7);
+      pen.fill();
+    };
+    for (const point of chart.points) dot(point, 2, searching ? 0.12 : point.row ? 0.9 : 0.45);
+    if (searching) for (const point of chart.hits) dot(point, 4, 1);
+    if (chart.over) dot(chart.over, 6, 1);
+  }
+
+  function nearest(x, y) {
+    let [best, least] = [null, NEAR * NEAR];
+    for (const point of chart.hits) {
+      const far = (chart.x + point.x * chart.scale - x) ** 2 + (chart.y + point.y * chart.scale - y) ** 2;
+      if (far < least) [best, least] = [point, far];
+    }
+    return best;
+  }
+
+  function named(point) {
+    const label = element("bdi", {}, `${point.dictionary}/${point.feature}`);
+    const said = point.row ? element("bdi", {}, point.row.text) : element("span", { class: "none" }, "not evaluated");
+    return [point.row ? element("a", { href: link(point.dictionary, point.feature) }, label) : label, " ", said];
+  }
+
+  function look() {
+    const words = $("map-search").value.trim().toLowerCase();
+    const wanted = $("map-dictionary").value;
+    chart.hits = chart.points.filter((point) => (!wanted || point.dictionary === wanted)
+      && (!words || String(point.feature) === words || `${point.dictionary}/${point.feature}`.toLowerCase() === words
+        || (point.row !== null && point.row.lower.includes(words))));
+    chart.over = null;
+    const listed = words ? chart.hits.slice(0, FOUND) : [];
+    $("map-list").replaceChildren(...listed.map((point) => element("li", {}, ...named(point))));
+    $("map-found").textContent = `${count(chart.hits.length)} of ${count(chart.points.length)} features on the map; `
+      + "drag to move, scroll or + and − to zoom, click a feature to open it";
+    paint();
+  }
+
+  function site() {
+    const chosen = chart.sites[Number($("map-site").value) || 0];
+    const known = new Map(state.all.map((row) => [link(row.dictionary, row.feature), row]).reverse());
+    chart.points = chosen.feature.map((feature, at) => {
+      const dictionary = state.index.dictionaries[chosen.dictionary[at]].name;
+      return { feature, dictionary, place: chosen.dictionary[at], x: chosen.x[at], y: chosen.y[at], row: known.get(link(dictionary, feature)) || null };
+    });
+    const places = [...new Set(chosen.dictionary)];
+    $("map-dictionary").replaceChildren(element("option", { value: "" }, "all"),
+      ...places.map((place) => element("option", { value: state.index.dictionaries[place].name }, state.index.dictionaries[place].name)));
+    $("map-key").replaceChildren(...places.map((place) => {
+      const spot = element("i");
+      spot.style.backgroundColor = colourOf(place);
+      return element("span", {}, spot, element("bdi", {}, state.index.dictionaries[place].name));
+    }));
+    fit();
+    look();
+  }
+
+  async function atlas() {
+    if (!$("map-points")) return;
+    const { steps, sites } = await unpack("map-points");
+    Object.assign(chart, { steps, sites });
+    const canvas = $("map");
+    $("map-site").append(...sites.map((one, at) => element("option", { value: String(at) }, one.site)));
+    $("map-site").closest("label").hidden = sites.length < 2;
+    $("map-form").addEventListener("submit", (event) => event.preventDefault());
+    $("map-search").addEventListener("input", look);
+    $("map-dictionary").addEventListener("input", look);
+    $("map-site").addEventListener("input", site);
+    $("map-in").addEventListener("click", () => zoom(1.6));
+    $("map-out").addEventListener("click", () => zoom(1 / 1.6));
+    $("map-whole").addEventListener("click", () => { fit(); paint(); });
+    canvas.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      zoom(Math.exp(-event.deltaY / 400), event.offsetX, event.offsetY);
+    }, { passive: false });
+    let held = null;
+    canvas.addEventListener("pointerdown", (event) => {
+      held = { x: event.offsetX, y: event.offsetY, moved: false };
+      canvas.setPointerCapture(event.pointerId);
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      if (held) {
+        if (Math.hypot(event.offsetX - held.x, event.offsetY - held.y) > 3) held.moved = true;
+        if (!held.moved) return;
+        chart.x += event.movementX;
+        chart.y += event.movementY;
+        canvas.classList.add("dragged");
+      } else {
+        chart.over = nearest(event.offsetX, event.offsetY);
+        canvas.classList.toggle("over", Boolean(chart.over && chart.over.row));
+        canvas.title = chart.over ? `${chart.over.dictionary}/${chart.over.feature}${chart.over.row ? ` ${chart.over.row.text}` : ""}` : "";
+      }
+      paint();
+    });
+    canvas.addEventListener("pointerup", (event) => {
+      canvas.classList.remove("dragged");
+      const point = held && !held.moved ? nearest(event.offsetX, event.offsetY) : null;
+      held = null;
+      if (!point) return;
+      if (point.row) location.hash = link(point.dictionary, point.feature);
+      else $("map-list").replaceChildren(element("li", {}, ...named(point)));
+    });
+    canvas.addEventListener("keydown", (event) => {
+      const move = { ArrowLeft: [40, 0], ArrowRight: [-40, 0], ArrowUp: [0, 40], ArrowDown: [0, -40] }[event.key];
+      if (event.key === "+" || event.key === "=") zoom(1.6);
+      else if (event.key === "-") zoom(1 / 1.6);
+      else if (move) { chart.x += move[0]; chart.y += move[1]; paint(); }
+      else return;
+      event.preventDefault();
+    });
+    $("theme").addEventListener("click", site);
+    let width = size()[0];
+    new ResizeObserver(() => { if (size()[0] && size()[0] !== width) { [width] = size(); fit(); } paint(); }).observe(canvas);
+    site();
   }
 
   // --- wiring
@@ -488,6 +672,7 @@
       });
     }
     refresh();
+    await atlas();
     window.addEventListener("hashchange", route);
     await route();
     document.documentElement.dataset.ready = "yes";

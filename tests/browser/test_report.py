@@ -12,7 +12,7 @@ from playwright.sync_api import Page as Tab
 from autointerp.report.html import render
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "report"))
-from builders import HOSTILE, build, hostile, with_control
+from builders import HOSTILE, build, hostile, with_comparison, with_control
 
 pytestmark = pytest.mark.browser
 CHROMIUM = Path("/usr/bin/chromium")
@@ -56,6 +56,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     made = {
         "plain": build(features=60),
         "hostile": hostile(),
+        "compared": with_comparison(build(features=20)),
+        "hostile map": with_comparison(hostile(), text=HOSTILE),
         "controls": with_control(build(), "pca", "demo-512", 0.66),
     }
     for name, report in made.items():
@@ -90,6 +92,16 @@ def plain(browser: Browser, pages: dict[str, str]) -> Iterator[Opened]:
 @pytest.fixture
 def controlled(browser: Browser, pages: dict[str, str]) -> Iterator[Opened]:
     yield from opened(browser, pages["controls"])
+
+
+@pytest.fixture
+def compared(browser: Browser, pages: dict[str, str]) -> Iterator[Opened]:
+    yield from opened(browser, pages["compared"])
+
+
+@pytest.fixture
+def nasty_map(browser: Browser, pages: dict[str, str]) -> Iterator[Opened]:
+    yield from opened(browser, pages["hostile map"])
 
 
 @pytest.fixture
@@ -297,3 +309,104 @@ def test_a_feature_page_says_where_it_stands_among_those_that_were_drawn(plain: 
     said = plain.tab.locator(".standing").inner_text()
     shown = f"{100 * below:.0f}%" if below >= 0.1 or not below else f"{100 * below:.1f}%"
     assert said == f"Its detection is higher than that of {shown} of {len(others)} other features drawn by seed."
+
+
+# the map
+
+
+def ink(found: Opened) -> int:
+    """How many pixels of the map are painted."""
+    return int(
+        found.tab.evaluate(
+            "() => { const c = document.getElementById('map');"
+            " return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.filter((_, i) => i % 4 === 3)"
+            ".filter((alpha) => alpha > 0).length; }"
+        )
+    )
+
+
+def picture(found: Opened) -> str:
+    return str(found.tab.evaluate("() => document.getElementById('map').toDataURL()"))
+
+
+def found_place(found: Opened, words: str) -> tuple[float, float]:
+    """Where on the screen the one feature lies that a search finds: the middle of the opaque pixels."""
+    found.tab.fill("#map-search", words)
+    x, y = found.tab.evaluate(
+        "() => { const c = document.getElementById('map'), box = c.getBoundingClientRect();"
+        " const data = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let [x, y, n] = [0, 0, 0];"
+        " for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 250) {"
+        " x += (i / 4) % c.width; y += Math.floor(i / 4 / c.width); n += 1; }"
+        " return [box.x + x / n * box.width / c.width, box.y + y / n * box.height / c.height]; }"
+    )
+    return float(x), float(y)
+
+
+def test_the_map_is_moved_and_zoomed(compared: Opened) -> None:
+    compared.go()
+    compared.tab.locator("#map").scroll_into_view_if_needed()
+    assert "90 of 90 features on the map" in compared.tab.inner_text("#map-found")
+    whole = picture(compared)
+    assert ink(compared) > 300
+    compared.tab.click("#map-in")
+    zoomed = picture(compared)
+    assert zoomed != whole
+    compared.tab.click("#map-whole")
+    assert picture(compared) == whole
+    box = compared.tab.locator("#map").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    compared.tab.mouse.move(x, y)
+    compared.tab.mouse.wheel(0, -300)
+    compared.tab.wait_for_function("(before) => document.getElementById('map').toDataURL() !== before", arg=whole)
+    compared.tab.click("#map-whole")
+    compared.tab.mouse.move(x, y)
+    compared.tab.mouse.down()
+    compared.tab.mouse.move(x + 80, y + 30, steps=4)
+    compared.tab.mouse.up()
+    assert picture(compared) != whole
+    assert compared.tab.evaluate("() => location.hash") == ""  # a drag opens nothing
+    compared.tab.focus("#map")
+    compared.tab.keyboard.press("+")
+    compared.tab.keyboard.press("ArrowLeft")
+    assert picture(compared) not in (whole, zoomed)
+
+
+def test_a_feature_is_found_on_the_map_and_opened(compared: Opened) -> None:
+    compared.go()
+    compared.tab.fill("#map-search", "harbour")
+    listed = compared.tab.locator("#map-list li").all_inner_texts()
+    assert listed
+    assert all("harbour" in text for text in listed)
+    compared.tab.locator("#map").scroll_into_view_if_needed()
+    compared.tab.mouse.click(*found_place(compared, "demo-512/7"))
+    compared.tab.wait_for_selector("#feature:not([hidden])")
+    assert compared.tab.inner_text("#feature h1") == "Feature 7"
+    assert "demo-512" in compared.tab.inner_text("#feature .subtitle")
+
+
+def test_a_feature_that_was_not_evaluated_is_named_and_opens_nothing(compared: Opened) -> None:
+    compared.go()
+    compared.tab.locator("#map").scroll_into_view_if_needed()
+    compared.tab.mouse.click(*found_place(compared, "demo-512/25"))
+    assert "not evaluated" in compared.tab.inner_text("#map-list")
+    assert compared.tab.locator("#feature").is_hidden()
+
+
+def test_neighbours_stand_on_feature_pages_with_links(compared: Opened) -> None:
+    compared.go("#feature=demo-256/1")
+    rows = compared.tab.locator(".near tr:not(.subhead)")
+    assert rows.count() == 6
+    assert compared.tab.locator(".near .chance-only").count() == 3
+    compared.tab.locator(".near a", has_text="demo-1024/2").first.click()
+    compared.tab.wait_for_function("() => document.title === 'demo-1024/2'")
+
+
+def test_a_comparison_fits_a_phone_and_hostile_names_stay_text(nasty_map: Opened) -> None:
+    for width in (1240, 390):
+        nasty_map.tab.set_viewport_size({"width": width, "height": 800})
+        nasty_map.go()
+        assert nasty_map.tab.evaluate("() => document.documentElement.scrollWidth") <= width
+    nasty_map.tab.fill("#map-search", "script")
+    assert "<script>" in nasty_map.tab.inner_text("#map-list")
+    assert nasty_map.tab.locator("#map-list script, #map-list img").count() == 0

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from autointerp.compare.tables import comparison
 from autointerp.measure.scores import standings
 from autointerp.records import PICKED, Score
 from autointerp.report.data import (
@@ -470,4 +471,112 @@ def hostile() -> Report:
         evidence={
             (HOSTILE if name == "demo-256" else name, feature): item for (name, feature), item in evidence.items()
         },
+    )
+
+
+def with_comparison(report: Report, concepts: bool = True, text: str = "") -> Report:
+    """The same report with a comparison of its dictionaries: children, chains, neighbours, concepts and a map.
+
+    Feature i of a larger dictionary descends from feature i // 2; `text` stands wherever a name or a note can.
+    """
+    names, rows = list(report.names), report.notes
+    numbers: list[Row] = []
+    tables: dict[str, list[Row]] = {
+        "children": [],
+        "steps": [],
+        "chains": [],
+        "neighbours": [],
+        "concepts": [],
+        "map": [],
+    }
+    for at, name in enumerate(names):
+        width = rows[name].width
+        tables["map"] += [
+            {
+                "site": "layer 15",
+                "dictionary": name,
+                "feature": feature,
+                "x": float(feature % 7),
+                "y": float(at + feature // 7),
+            }
+            for feature in range(30)
+        ]
+        tables["neighbours"] += [
+            {"dictionary": name, "feature": 1, "other": other, "neighbour": 2, "cosine": 0.8 - rank / 2, "chance": 0.4}
+            for other in names
+            for rank in range(2)
+        ]
+        if concepts:
+            numbers += [
+                number(name, width, "completeness.search", 0.4, 0.1, n=40),
+                number(name, width, "completeness.search", 0.03, 0.02, control="pseudo", n=20),
+                number(name, width, "completeness.missed_by_loudest", 0.25, 0.2, n=16),
+            ]
+            tables["concepts"] += [
+                {"dictionary": name, "way": "search", "category": text or "sea", "concept": text or f"word{i}",
+                 "pseudo": i % 4 == 3, "sets_threshold": False, "occurrences": 10 * i, "frequency": 1e-4 * (i + 1),
+                 "found": float(i % 4 < 2), "feature": i % 5, "auroc": 0.97, "precision": (i % 10) / 10,
+                 "threshold": 0.5}
+                for i in range(40)
+            ]  # fmt: skip
+        if not at:
+            continue
+        smaller = names[at - 1]
+        numbers += [
+            number(name, width, "splitting.children", 1.8, 0.1, n=rows[smaller].width),
+            number(name, width, "splitting.children", 0.02, 0.01, control="random", n=rows[smaller].width),
+            number(name, width, "splitting.split", 0.6, 0.05, n=rows[smaller].width),
+            number(name, width, "splitting.novel", 0.2, 0.03, n=width),
+            number(name, width, "absorption.absorbed", 0.15, 0.05, n=50),
+            number(name, width, "contrast.detection.ap", 0.05, 0.03, LEXICAL, smaller, 194, 6),
+            number(name, width, "contrast.detection.ap.rank_biserial", 0.2, 0.1, LEXICAL, smaller, 194, 6),
+            number(name, width, "contrast.detection.ap.detectable", 0.4, NAN, LEXICAL, smaller, 194, 6),
+        ]
+        tables["steps"].append(
+            {"smaller": smaller, "larger": name, "feature": 0, "nearest": 0, "cosine": 0.9, "threshold": 0.4}
+        )
+        tables["children"] += [
+            {"smaller": smaller, "larger": name, "control": control, "children": n, "features": features}
+            for control, counts in (("none", (10, 40, 50)), ("random", (98, 2)))
+            for n, features in enumerate(counts)
+        ]
+        tables["chains"] += [
+            {
+                "root": 1,
+                "generation": at,
+                "dictionary": name,
+                "feature": 2**at + i,
+                "parent": 2 ** (at - 1) + i // 2,
+                "cosine": 0.7,
+            }
+            for i in range(2**at)
+        ]
+    tables["chains"].insert(
+        0, {"root": 1, "generation": 0, "dictionary": names[0], "feature": 1, "parent": 1, "cosine": 1.0}
+    )
+    laws: list[Row] = [
+        {"law": "1 - explained variance against width", "quantity": "exponent", "value": NAN, "low": NAN, "high": NAN,
+         "n": len(names), "note": "A power law needs at least 4 different sizes, and there are 3."},
+        {"law": "concepts found by search against frequency", "quantity": "slope", "value": 2.0, "low": 1.0,
+         "high": 3.0, "n": 40, "note": ""},
+        {"law": "concepts found by search against frequency", "quantity": "intercept", "value": -0.5, "low": NAN,
+         "high": NAN, "n": 40, "note": ""},
+        {"law": "concepts found by search against frequency", "quantity": "x50", "value": 0.25, "low": 0.1,
+         "high": 0.4, "n": 40, "note": ""},
+        {"law": "concepts found by search against frequency", "quantity": "p of one curve", "value": 0.3, "low": NAN,
+         "high": NAN, "n": 40, "note": ""},
+    ]  # fmt: skip
+    found = comparison(
+        {
+            **tables,
+            "numbers": numbers,
+            "laws": laws,
+            "notes": [{"about": "map", "note": text or "All features are shown."}],
+        }
+    )
+    return dataclasses.replace(
+        report,
+        dictionaries=pd.concat([report.dictionaries, found.numbers], ignore_index=True),
+        comparison=found,
+        densities={name: tuple(10 ** -(1 + i / 20) for i in range(60)) for name in names},
     )

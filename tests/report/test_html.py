@@ -11,10 +11,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from builders import HOSTILE, LEXICAL, NAN, SELF, build, changed, hostile, with_control
+from builders import HOSTILE, LEXICAL, NAN, SELF, build, changed, hostile, with_comparison, with_control
 
 from autointerp.measure.scores import PRIMARY
-from autointerp.report import plots, tables
+from autointerp.report import comparing, plots, tables
 from autointerp.report.data import Report
 from autointerp.report.html import render
 
@@ -324,3 +324,73 @@ def test_marks_stay_on_their_axis() -> None:
     assert plots.axis([0.0, 0.0])[2] == [0.0, 1.0]
     assert len(plots.panels(build())) == 4
     assert plots.panels(build((1024,))) == ()
+
+
+# dictionaries compared
+
+
+def test_the_comparison_says_its_numbers() -> None:
+    text = Page(render(with_comparison(build()))).text
+    assert "Every step splits : a feature has on average 1.80 [1.70, 1.90] of demo-256 in demo-512" in text
+    assert "random directions in their place would be 0.02" in text
+    assert "of 40 concepts, a dedicated feature exists for 40% [30%, 50%] in demo-256 (3.0% of pseudo-concepts)" in text
+    assert "A power law needs at least 4 different sizes, and there are 3." in text
+    assert "10^0.25 [0.10, 0.40] occurrences per alive feature. One curve for all sizes: p = 0.3." in text
+    assert "the five loudest features miss 25% of 16 in demo-256" in text
+
+
+def test_nothing_is_said_of_a_comparison_that_was_not_made(page: Page) -> None:
+    assert "children by direction" not in page.text
+    assert not page.all("canvas")
+
+
+def test_a_dictionary_without_any_concept_is_said_to_have_none() -> None:
+    report = with_comparison(build())
+    rows = report.dictionaries["metric"] == "completeness.search"
+    frame = report.dictionaries.assign(value=report.dictionaries["value"].mask(rows, 0.0))
+    text = Page(render(dataclasses.replace(report, dictionaries=frame))).text
+    assert "No concept has a feature of its own" in text
+
+
+def test_a_tree_holds_every_descendant_below_its_parent() -> None:
+    html = render(with_comparison(build()))
+    tree = html.split('<ul class="tree">')[1].split("</details>")[0]
+    names = re.findall(r"<bdi>(demo-\d+/\d+)</bdi>", tree)
+    assert names == [
+        "demo-256/1",
+        "demo-512/2",
+        "demo-1024/4",
+        "demo-1024/5",
+        "demo-512/3",
+        "demo-1024/6",
+        "demo-1024/7",
+    ]
+    assert tree.count("<ul>") == 3
+    assert tree.count('class="told"') == 7
+
+
+def test_every_number_of_a_comparison_has_a_definition() -> None:
+    text = Page(render(with_comparison(build()))).text
+    assert "No definition is recorded" not in text
+    assert "Mean detection.ap of this dictionary less that of the one named as control" in text
+
+
+def test_figures_stay_inside_their_frame_and_have_words() -> None:
+    report = with_comparison(build())
+    found = comparing.figures(report)
+    assert {figure.title.split(" ")[0] for figure in found} == {"Explained", "How", "Children", "Concepts", "Precision"}
+    for figure in found:
+        assert figure.label.startswith(figure.title)
+        for bar in figure.bars:
+            assert plots.LEFT <= bar.x <= bar.x + bar.width <= plots.RIGHT
+            assert plots.TOP <= bar.y <= bar.y + bar.height == plots.BOTTOM
+        for x, y in [*figure.curve, *((dot.x, dot.y) for dot in figure.dots)]:
+            assert plots.LEFT <= x <= plots.RIGHT
+            assert plots.TOP <= y <= plots.BOTTOM
+
+
+def test_hostile_names_in_a_comparison_stay_text() -> None:
+    page = Page(render(with_comparison(hostile(), text=HOSTILE)))
+    assert not page.all("img")
+    assert len(page.all("script")) == len([name for name in page.all("script") if name.get("id")]) + 1
+    assert "onerror" in page.text
