@@ -1,7 +1,8 @@
 """The straight road: which stages there are, in which order, and why one is skipped."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -76,13 +77,12 @@ def run(
     """Run a config: every stage, or `only` one. What is already there and still true is not made again.
 
     Raises UserError for a mistake in what was asked, GateFailed where the circularity policy says no,
-    WorkPending where a cap was reached or a provider is down. However it ends, what is done and spent is kept where
-    the run lives.
+    WorkPending where a cap was reached, a provider is down, or another process is at work on the run. However it ends,
+    what is done and spent is kept where the run lives.
     """
     config = source if isinstance(source, RunConfig) else configuration.load(source, overrides)
-    job = open_job(config, out)
-    directory = job.directory
-    try:
+    with at_work(config, out) as job:
+        directory = job.directory
         for name, stage in STAGES.items():
             if only in (None, name):
                 do(job, name, stage)
@@ -97,8 +97,6 @@ def run(
                         f"it needs {name}, and {reason}",
                         f"run `autointerp {name}` or `autointerp run` first",
                     )
-    finally:
-        job.close()
     finished = Run(directory.path)
     if only is None:
         refuse_disguised(config, finished)
@@ -148,18 +146,26 @@ def run_shard(source: str | Path, overrides: tuple[str, ...], out: str | Path, s
         raise UserError(
             f"you asked for --shard {shard}", "that is not I/N with I from 1 to N", "write, say, --shard 1/4"
         )
-    job = open_job(configuration.load(source, overrides), out)
-    try:
+    with at_work(configuration.load(source, overrides), out, f"{int(index)}-of-{int(count)}") as job:
         collect.collect_part(job, int(index), int(count))
-    finally:
-        job.close()
 
 
-def open_job(config: RunConfig, out: str | Path) -> Job:
-    """The job of a config that may be run; its settings stand in the run directory from here on."""
+@contextmanager
+def at_work(config: RunConfig, out: str | Path, worker: str = "") -> Iterator[Job]:
+    """The job of a config that may be run, while nobody else works on the run (as a `worker`, on that share of it)."""
     refuse_circular(config, Roles(config))
     refuse_unpriced(config)
     refuse_unbatched(config)
+    with RunDirectory.at(out, config.name).alone(worker):
+        job = open_job(config, out)
+        try:
+            yield job
+        finally:
+            job.close()
+
+
+def open_job(config: RunConfig, out: str | Path) -> Job:
+    """A job whose settings stand in the run directory from here on."""
     directory = RunDirectory.open(out, config.name)
     settings = configuration.dump(config)
     if not (directory / "run.toml").exists() or (directory / "run.toml").read_text("utf-8") != settings:
