@@ -107,7 +107,7 @@ class RunDirectory:
 
     @classmethod
     def at(cls, out: str | Path, name: str) -> "RunDirectory":
-        """The run `name` in the folder of runs `out`, a local path or an fsspec URL, of which nothing is fetched yet."""
+        """The run `name` in the folder of runs `out`, a local path or an fsspec URL; nothing is fetched yet."""
         if "://" not in str(out):
             return cls(Path(out) / name)
         path = assets.cache() / "runs" / digest_of(str(out))[:16] / name

@@ -148,6 +148,15 @@ class Settings:
 
 
 @dataclass(frozen=True, eq=False)
+class Baseline:
+    """The run that this one is compared with: baseline.csv, and the settings that differ, before and now."""
+
+    name: str
+    changes: pd.DataFrame
+    settings: dict[str, tuple[str, str]]
+
+
+@dataclass(frozen=True, eq=False)
 class Report:
     """Everything that the page says, and nothing else: two equal reports render to equal bytes."""
 
@@ -174,6 +183,8 @@ class Report:
     circularity: pd.DataFrame = field(default_factory=pd.DataFrame)  # circularity.csv, empty where no audit ran
     confusion: pd.DataFrame = field(default_factory=pd.DataFrame)  # scorer, people, judge, count: see audit.invariance
     calibration: pd.DataFrame = field(default_factory=pd.DataFrame)  # calibration.csv, empty on features of a model
+    gates: pd.DataFrame = field(default_factory=pd.DataFrame)  # gates.csv, empty without [gates]
+    baseline: Baseline | None = None
 
     @cached_property
     def names(self) -> tuple[str, ...]:

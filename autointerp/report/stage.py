@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from autointerp import assets, config, pictures
+from autointerp import assets, config, history, pictures
 from autointerp.audit import anchored, crossed, invariance
 from autointerp.audit.roles import Roles
 from autointerp.collect.sketch import histogram_edges
@@ -22,10 +22,13 @@ from autointerp.explain import stage as explain
 from autointerp.job import Job
 from autointerp.measure import calibration
 from autointerp.measure import dictionaries as measure
+from autointerp.measure.baseline import changes
 from autointerp.rate import ratings
 from autointerp.records import Explanation
 from autointerp.report import csv, html
-from autointerp.report.data import Arm, Counts, DictionaryNote, FeatureEvidence, Passage, Report, Settings
+from autointerp.report.data import Arm, Baseline, Counts, DictionaryNote, FeatureEvidence, Passage, Report, Settings
+from autointerp.report.gates import judged
+from autointerp.report.summary import summary
 from autointerp.store import digest, digest_of, write_text
 
 SCORES = [
@@ -81,7 +84,19 @@ def inputs(job: Job) -> dict[str, str]:
         ),
         "templates": digest(assets.templates()),
         **({"ratings": digest(folder)} if (folder := job.directory / "ratings").is_dir() else {}),
+        **gated(job),
     }
+
+
+def gated(job: Job) -> dict[str, str]:
+    """What gates and the comparison with a baseline depend on, where there are any."""
+    found = {}
+    if job.config.gates:
+        found["gates"] = digest_of({name: gate.model_dump() for name, gate in job.config.gates.items()})
+    if job.baseline is not None:
+        read = ["run.toml", *(f"report/{name}.csv" for name in ("dictionaries", "scores", "features"))]
+        found["baseline"] = digest_of([job.baseline.name, *(digest(job.baseline.path / name) for name in read)])
+    return found
 
 
 def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
@@ -93,11 +108,19 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
         frames["circularity"] = report.circularity
     if job.config.calibration is not None:
         frames["calibration"] = report.calibration
+    if job.config.gates:
+        frames["gates"] = report.gates
+    if report.baseline is not None:
+        frames["baseline"] = report.baseline.changes
+    for gone in {"gates", "baseline"} - set(frames):
+        (folder / f"{gone}.csv").unlink(missing_ok=True)
     for name, frame in frames.items():
         csv.write(folder / f"{name}.csv", frame)
     write_text(folder / "index.html", html.render(report))
     write_text(folder / "audit.html", html.render_audit(report))
-    # costs.csv says what this machine spent, so it may differ between two runs that agree in everything else.
+    write_text(folder / "summary.txt", summary(report, f"{job.directory.location}/report/index.html") + "\n")
+    # costs.csv and with it the summary say what this machine spent, so they may differ between two runs that agree
+    # in everything else.
     outputs = [folder / f"{name}.csv" for name in frames if name != "costs"]
     return [*outputs, folder / "index.html", folder / "audit.html"], {}
 
@@ -133,6 +156,7 @@ def gather(job: Job) -> Report:
     dictionaries = measure.summarise(scores, figures, entropies, order, cfg.seed, cfg.score.resamples, picked)
     dictionaries = pd.concat([dictionaries, anchored_rows(job, figures, picked)], ignore_index=True)
     effects, confusion = audited(job, scores, roles, picked)
+    baseline = compared(job, dictionaries, sampled(scores, picked))
     concepts = pd.read_parquet(job.directory / "concepts.parquet")
     shown = passages(order, evidence, cfg.evidence.bins, concepts)
     usage = [u for stage in ("explain", "score") for u in records[stage].facts.get("usage", [])]
@@ -175,7 +199,25 @@ def gather(job: Job) -> Report:
         circularity=effects,
         confusion=confusion,
         calibration=calibrated(job, scores),
+        gates=judged(
+            cfg,
+            csv.as_read(dictionaries),
+            baseline.changes if baseline else None,
+            baseline.name if baseline else "",
+        ),
+        baseline=baseline,
     )
+
+
+def compared(job: Job, dictionaries: pd.DataFrame, scores: pd.DataFrame) -> Baseline | None:
+    """What has become of the numbers of the baseline, both as they stand in their files."""
+    if job.baseline is None:
+        return None
+    there = job.baseline
+    ours, theirs = csv.as_read(scores[scores["control"] == "none"]), there.sampled_scores()
+    resamples = job.config.score.resamples
+    changed = changes(csv.as_read(dictionaries), there.dictionaries(), ours, theirs, job.config.seed, resamples)
+    return Baseline(there.name, changed, history.differences(there.config, job.config))
 
 
 def sampled(frame: pd.DataFrame, picked: Set[tuple[str, int]]) -> pd.DataFrame:
