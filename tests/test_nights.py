@@ -1,6 +1,7 @@
 """Nights that nobody watches: runs kept by date, each held against the last good one. The third has a worse judge."""
 
 import json
+import logging
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -80,6 +81,7 @@ def settings(planted: Planted) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def nights(planted: Planted, tmp_path_factory: pytest.TempPathFactory) -> Nights:
     folder = tmp_path_factory.mktemp("nights")
+    logging.getLogger("autointerp").setLevel("INFO")  # as the command does, where nobody has set up logging before
     config = plant.write_config(folder / "night.toml", settings(planted))
     ended = []
     for date in DATES:
@@ -177,8 +179,9 @@ def test_a_second_start_on_the_same_day_does_nothing_and_ends_alike(
     monkeypatch.setattr(history, "today", lambda: DATES[night])
     words = ("run", nights.config, "--dated", "--baseline", "last", "--out", nights.out)
     assert called(*words, *(WORSE if night == 2 else ())) == code
-    assert all("nothing to do" in message for message in caplog.messages)
-    assert len(caplog.messages) == 5
+    said = [record.message for record in caplog.records if record.name == "autointerp"]
+    assert all("nothing to do" in message for message in said)
+    assert len(said) == 5
     assert len(list(nights.out.glob("night-*/run.toml"))) == 3
 
 
@@ -187,9 +190,11 @@ def test_one_line_says_how_it_went(nights: Nights) -> None:
         folder = nights.out / f"night-{DATES[night]}" / "report"
         assert ended.out == (folder / "summary.txt").read_text("utf-8").strip()
         assert ended.out.count("\n") == 0
-        for said in (f"night-{DATES[night]}: rules detection.ap ", "25% never fired", " unscored", "price unknown"):
+        for said in (f"night-{DATES[night]}: rules detection.ap ", "25% never fired", " unscored", ", grade C"):
             assert said in ended.out
         assert ended.out.endswith(f"report: {folder / 'index.html'}")
+    assert "price unknown" in nights.ended[0].out
+    assert "$0.00" in nights.ended[1].out  # all of it was in the ledger
     assert "3 gates: 1 undecided, 2 passed" in nights.ended[0].out
     assert "3 gates: 3 passed" in nights.ended[1].out
     assert "1 failed" in nights.ended[2].out

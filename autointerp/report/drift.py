@@ -70,7 +70,7 @@ def night(run: Run, earlier: Run | None) -> Night:
 
 
 def table(runs: Sequence[Run]) -> pd.DataFrame:
-    """NAME-history.csv: the numbers of every run that has ended, controls apart, with the worst verdict of their gates."""
+    """NAME-history.csv: the numbers of all runs that have ended, controls apart, each with the worst verdict on it."""
     frames = []
     for run in runs:
         if run.ended:
