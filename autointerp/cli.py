@@ -5,6 +5,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +13,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from autointerp import progress
 from autointerp.llm.commands import app as ledger
 
+logs = ExitStack()  # of lines of JSON, open until the command has ended
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(ledger, name="ledger")
 exports = typer.Typer(no_args_is_help=True, help="Write something of a run into a file.")
@@ -29,19 +32,50 @@ Out = Annotated[str, typer.Option("--out", help="The folder that holds the runs,
 
 
 @app.command()
-def run(configs: Configs, set_: Set = None, out: Out = "runs") -> None:
+def run(
+    configs: Configs,
+    set_: Set = None,
+    out: Out = "runs",
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="A finished run to compare with, or `last`: the last good one of those kept by date."),
+    ] = None,
+    dated: Annotated[bool, typer.Option("--dated", help="Add the date (UTC) to the run's name: one a day.")] = False,
+    log_json: Annotated[str | None, typer.Option(help="Add lines of JSON to this file, beside the plain log.")] = None,
+) -> None:
     """Run all stages of each config. Resumes where it stopped; does nothing where nothing changed."""
-    from autointerp.pipeline import over_unscored, run
+    from autointerp import config as configuration
+    from autointerp import history
+    from autointerp.finished import failed_gates, over_unscored
+    from autointerp.pipeline import run
 
-    late = []
-    for config in configs:
-        finished = run(config, tuple(set_ or ()), out)
-        typer.echo(f"report: {finished.report}")
+    logs.enter_context(progress.log_json(log_json))
+    failed, late = [], []
+    for source in configs:
+        config = configuration.load(source, tuple(set_ or ()))
+        asked = {"baseline": baseline or config.baseline, "name": history.dated(config.name) if dated else config.name}
+        finished = run(config.model_copy(update=asked), out=out)
+        typer.echo(finished.summary)
+        progress.quiet.info(finished.summary, extra=progress.fields(report=str(finished.report)))
+        failed += [f"Done, but {sentence}" for sentence in failed_gates(finished)]
         late += over_unscored(finished)
-    for sentence in late:
+    for sentence in failed + late:
         typer.echo(sentence, err=True)
-    if late:
-        raise typer.Exit(3)
+        progress.quiet.error(sentence)
+    if failed or late:
+        raise typer.Exit(1 if failed else 3)
+
+
+@app.command()
+def history(
+    config: Annotated[str, typer.Argument(help="A TOML file, a preset, or the name of runs.", metavar="CONFIG|NAME")],
+    last: Annotated[int, typer.Option(help="How many runs, the latest ones.", min=1)] = 30,
+    out: Out = "runs",
+) -> None:
+    """Show how the numbers of runs that are kept by date went, and what was changed between them."""
+    from autointerp.pipeline import drift_of
+
+    typer.echo(f"history: {drift_of(config, out, last)}")
 
 
 @app.command()
@@ -179,6 +213,11 @@ def import_ratings(
 
 def main() -> None:
     """Run a command and turn what went wrong into a sentence and an exit code."""
+    with logs:
+        command()
+
+
+def command() -> None:
     from autointerp.errors import GateFailed, UserError, WorkPending
     from autointerp.store import disk_full
 
@@ -188,6 +227,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
+        logs.enter_context(progress.log_json(os.environ.get("AUTOINTERP_LOG_JSON")))
         code = app(standalone_mode=False)
     except UserError as error:
         end(str(error), 2)
@@ -202,14 +242,17 @@ def main() -> None:
         if disk_full(error):
             end(f"The disk is full ({error}): free some space and run again, what is done is kept.", 2)
         if not hasattr(error, "format_message"):
+            progress.quiet.exception("ended by a mistake of ours")
             raise
         end(f"{error.format_message()} Try autointerp --help.", 2)
     # An Exit comes back from typer as its code, an interrupt as 130, a command that ended well as None.
     if code == 130:
         end("Interrupted; nothing is lost: run the same command again.", 130)
+    progress.quiet.info("ended", extra=progress.fields(exit=code or 0))
     sys.exit(code)
 
 
 def end(sentence: str, code: int) -> None:
     print(sentence, file=sys.stderr)
+    progress.quiet.error(sentence, extra=progress.fields(exit=code))
     sys.exit(code)

@@ -453,6 +453,32 @@ class PriceConfig(Record):
     batch_output: float | None = Field(None, ge=0, description="Output tokens of a batch.")
 
 
+Limit = Literal["fall", "rise", "above", "below"]
+
+
+class GateConfig(Record):
+    """What a number must not do. It has, where its interval proves it; without an interval the number decides."""
+
+    fall: float | None = Field(None, ge=0, description="Fall by more than this since the baseline.")
+    rise: float | None = Field(None, ge=0, description="Rise by more than this since the baseline.")
+    above: float | None = Field(None, description="Be above this.")
+    below: float | None = Field(None, description="Be below this.")
+    dictionary: str | None = Field(None, description="Of this dictionary; default all that are no controls.")
+    explainer: str | None = Field(None, description="Of explanations by this explainer; default all.")
+    scorer: str | None = Field(None, description="By this scorer or generator; default all.")
+
+    @property
+    def limits(self) -> "dict[Limit, float]":
+        kinds: tuple[Limit, ...] = get_args(Limit)
+        return {kind: limit for kind in kinds if (limit := getattr(self, kind)) is not None}
+
+    @model_validator(mode="after")
+    def limited(self) -> "GateConfig":
+        if not self.limits:
+            raise ValueError("a gate needs a limit: fall, rise, above or below")
+        return self
+
+
 class RunConfig(Record):
     """One run. Explainers, scorers and generators are named tables; there is no default for any."""
 
@@ -476,6 +502,12 @@ class RunConfig(Record):
     compare: CompareConfig | None = Field(None, description="What becomes of features as dictionaries grow.")
     circularity: CircularityConfig = CircularityConfig()
     budget: BudgetConfig = BudgetConfig()
+    baseline: str | None = Field(
+        None, description="A finished run to compare with, or `last`: the last good one of those kept by date."
+    )
+    gates: dict[str, GateConfig] = Field(
+        {}, description="What must not happen, by metric; a gate that fails is exit 1."
+    )
     rubrics: str | None = Field(None, description="A folder of your own rubrics, searched before the shipped ones.")
     prices: dict[str, PriceConfig] = Field(
         {}, description="Your own prices by model, as requested or with * and ?; they go before the shipped table."
@@ -531,6 +563,19 @@ class RunConfig(Record):
         if self.audit is None or self.paraphraser is None or explainer not in self.audit.explainers:
             return 0
         return min(self.audit.features, covered(self.paraphraser, dictionary))
+
+    @model_validator(mode="after")
+    def gated(self) -> "RunConfig":
+        for metric, gate in self.gates.items():
+            known: dict[str, Mapping[str, Any]] = {
+                "dictionary": self.dictionaries,
+                "explainer": self.explainers,
+                "scorer": self.judges,
+            }
+            for field, those in known.items():
+                if getattr(gate, field) not in (None, *those):
+                    raise ValueError(f"gates.{metric}.{field} = {getattr(gate, field)!r} is not one of {sorted(those)}")
+        return self
 
     @model_validator(mode="after")
     def consistent(self) -> "RunConfig":

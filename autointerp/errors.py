@@ -14,7 +14,8 @@ class UserError(Told):
 
 
 class WorkPending(Told):
-    """Work is left that the same command will do when it is run again: a cap was reached, a provider was down.
+    """Work is left that the same command will do when it is run again: a cap was reached, a provider was down,
+    another process is at it.
 
     What was answered until then is kept. Exit code 75.
     """

@@ -11,6 +11,7 @@ from torch import Tensor
 from autointerp.config import LLMRole, RunConfig
 from autointerp.dictionaries import Dictionary, controls, load_dictionary
 from autointerp.errors import UserError
+from autointerp.finished import Run
 from autointerp.llm import ledger
 from autointerp.llm.budget import Budget, Journal, price_of
 from autointerp.llm.client import Client
@@ -33,9 +34,10 @@ class Site:
 
 
 class Job:
-    def __init__(self, config: RunConfig, directory: RunDirectory) -> None:
+    def __init__(self, config: RunConfig, directory: RunDirectory, baseline: Run | None = None) -> None:
         self.config = config
         self.directory = directory
+        self.baseline = baseline
         self.clients: dict[str, Client] = {}
         self._journal = Journal(directory / "spending.log")
         self.budget = Budget(config.budget, self._journal)

@@ -10,6 +10,7 @@ from autointerp.errors import UserError
 
 STATE = ".mirror.json"  # what the local copy of each file was when it last agreed with the remote one
 LOCAL_ONLY = ("collect/hidden/", "collect/scratch/")  # caches
+LOCK = "lock"  # how the names of locks end, which say nothing elsewhere
 
 
 class Mirror:
@@ -44,7 +45,8 @@ class Mirror:
         for name in sorted(names, key=lambda name: (name == "manifest.json", name)):
             path = self.folder / name
             hidden = any(part.startswith(".") for part in name.split("/"))  # half-written files have such names
-            if hidden or name.startswith(LOCAL_ONLY) or (name in state and state[name][1:] == here(path)):
+            local = name.startswith(LOCAL_ONLY) or path.suffix == f".{LOCK}"
+            if hidden or local or (name in state and state[name][1:] == here(path)):
                 continue
             remote = f"{root}/{name}"
             fs.makedirs(remote.rpartition("/")[0], exist_ok=True)

@@ -1,14 +1,12 @@
 """The straight road: which stages there are, in which order, and why one is skipped."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-import pandas as pd
-
-from autointerp import assets
+from autointerp import assets, history
 from autointerp import config as configuration
 from autointerp.audit.calibration import planted
 from autointerp.audit.roles import Roles
@@ -18,10 +16,11 @@ from autointerp.config import PARAPHRASED, AuditConfig, LexicalExplainer, LLMSco
 from autointerp.errors import GateFailed, UserError
 from autointerp.evidence import stage as evidence
 from autointerp.explain import stage as explain
+from autointerp.finished import Run
 from autointerp.job import Job
 from autointerp.llm.budget import refuse_unbatched, refuse_unpriced
-from autointerp.measure.scores import PRIMARY
-from autointerp.progress import log
+from autointerp.progress import fields, log, within
+from autointerp.report import csv, drift, html
 from autointerp.report import stage as report
 from autointerp.score import stage as score
 from autointerp.store import RunDirectory, write_text
@@ -52,47 +51,25 @@ def stages_of(config: RunConfig) -> dict[str, Stage]:
     return {name: stage for name, stage in STAGES.items() if name != "compare" or config.compare is not None}
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A finished run, to be read from Python."""
-
-    path: Path
-
-    def scores(self) -> pd.DataFrame:
-        return self._csv("scores")
-
-    def features(self) -> pd.DataFrame:
-        return self._csv("features")
-
-    def dictionaries(self) -> pd.DataFrame:
-        return self._csv("dictionaries")
-
-    @property
-    def report(self) -> Path:
-        return self.path / "report" / "index.html"
-
-    def _csv(self, name: str) -> pd.DataFrame:
-        # Only an empty cell is missing: an explanation may well be the word "null".
-        path = self.path / "report" / f"{name}.csv"
-        return pd.read_csv(path, dtype={"dictionary": str}, keep_default_na=False, na_values=[""])
-
-
 def run(
     source: str | Path | RunConfig, overrides: tuple[str, ...] = (), out: str | Path = "runs", only: str | None = None
 ) -> Run:
     """Run a config: every stage, or `only` one. What is already there and still true is not made again.
 
     Raises UserError for a mistake in what was asked, GateFailed where the circularity policy says no,
-    WorkPending where a cap was reached or a provider is down. However it ends, what is done and spent is kept where
-    the run lives.
+    WorkPending where a cap was reached, a provider is down, or another process is at work on the run. However it ends,
+    what is done and spent is kept where the run lives.
     """
     config = source if isinstance(source, RunConfig) else configuration.load(source, overrides)
-    job = open_job(config, out)
-    directory = job.directory
-    try:
+    with at_work(config, out) as job:
+        directory = job.directory
+        if job.baseline is not None:
+            recorded = RunDirectory(job.baseline.path).records()["collect"].inputs
+            history.refuse_other_content(collect.inputs(job), job.baseline, recorded)
         for name, stage in stages_of(config).items():
             if only in (None, name):
-                do(job, name, stage)
+                with within(stage=name):
+                    do(job, name, stage)
                 if only:
                     break
             else:
@@ -104,11 +81,10 @@ def run(
                         f"it needs {name}, and {reason}",
                         f"run {'' if name == 'compare' else f'`autointerp {name}` or '}`autointerp run` first",
                     )
-    finally:
-        job.close()
     finished = Run(directory.path)
     if only is None:
         refuse_disguised(config, finished)
+        refuse_ungated(finished)
     return finished
 
 
@@ -148,6 +124,24 @@ def calibrate(
     return run(planted(config, features), out=out)
 
 
+def drift_of(source: str, out: str | Path = "runs", last: int = 30) -> Path:
+    """How the last runs of a config or name, kept by date, went: NAME-history.html and .csv beside them."""
+    named = not source.endswith(".toml") and assets.preset(source) is None
+    name = history.undated(source if named else configuration.load(source).name)
+    runs = history.kept(out, name)[-last:]
+    if not runs:
+        raise UserError(
+            f"you asked for the history of {name!r}",
+            f"{out} holds no run that is named {name}-YYYY-MM-DD",
+            "run it with --dated, or name another folder of runs with --out",
+        )
+    frame = drift.table(runs)
+    page = Path(out) / f"{name}-history.html"
+    csv.write(page.with_suffix(".csv"), frame)
+    write_text(page, html.render_history(name, runs, frame))
+    return page
+
+
 def run_shard(source: str | Path, overrides: tuple[str, ...], out: str | Path, shard: str) -> None:
     """The share of worker I of N in the collect stage, `shard` being "I/N"; `run` merges what all workers leave."""
     index, _, count = shard.partition("/")
@@ -155,24 +149,33 @@ def run_shard(source: str | Path, overrides: tuple[str, ...], out: str | Path, s
         raise UserError(
             f"you asked for --shard {shard}", "that is not I/N with I from 1 to N", "write, say, --shard 1/4"
         )
-    job = open_job(configuration.load(source, overrides), out)
-    try:
+    with at_work(configuration.load(source, overrides), out, f"{int(index)}-of-{int(count)}") as job:
         collect.collect_part(job, int(index), int(count))
-    finally:
-        job.close()
 
 
-def open_job(config: RunConfig, out: str | Path) -> Job:
-    """The job of a config that may be run; its settings stand in the run directory from here on."""
+@contextmanager
+def at_work(config: RunConfig, out: str | Path, worker: str = "") -> Iterator[Job]:
+    """The job of a config that may be run, while nobody else works on the run (as a `worker`, on that share of it)."""
     refuse_circular(config, Roles(config))
     refuse_unpriced(config)
     refuse_unbatched(config)
+    baseline = history.baseline_of(config, out)
+    with within(run=config.name), RunDirectory.at(out, config.name).alone(worker):
+        job = open_job(config, out, baseline)
+        try:
+            yield job
+        finally:
+            job.close()
+
+
+def open_job(config: RunConfig, out: str | Path, baseline: Run | None = None) -> Job:
+    """A job whose settings stand in the run directory from here on."""
     directory = RunDirectory.open(out, config.name)
     settings = configuration.dump(config)
     if not (directory / "run.toml").exists() or (directory / "run.toml").read_text("utf-8") != settings:
         write_text(directory / "run.toml", settings)
         directory.publish()
-    return Job(config, directory)
+    return Job(config, directory, baseline)
 
 
 def inputs_of(job: Job, stage: Stage) -> dict[str, str]:
@@ -186,14 +189,16 @@ def do(job: Job, name: str, stage: Stage) -> None:
     if reason is None:
         log.info("%-9s nothing to do: same inputs, outputs in place", name)
         return
-    log.info("%-9s running, because %s", name, reason)
+    log.info("%-9s running, because %s", name, reason, extra=fields(reason=reason))
     started = time.monotonic()
     outputs, facts = stage.run(job)
     job.directory.record(name, inputs, outputs, facts)
     job.finish()
-    log.info("%-9s done in %.0f s", name, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    log.info("%-9s done in %.0f s", name, seconds, extra=fields(seconds=round(seconds, 3)))
     if n := lost(facts):
-        log.warning("%-9s %d requests got no answer: run again to ask for them once more", name, n)
+        said = "%-9s %d requests got no answer: run again to ask for them once more"
+        log.warning(said, name, n, extra=fields(lost=n))
 
 
 def unanswered(job: Job, name: str) -> str | None:
@@ -232,18 +237,13 @@ def refuse_disguised(config: RunConfig, finished: Run) -> None:
         )
 
 
-def over_unscored(finished: Run) -> list[str]:
-    """A sentence for each primary metric with a larger share of unscored features than the config allows."""
-    config = configuration.load(finished.path / "run.toml")
-    scores = finished.scores()
-    primary = scores[scores["metric"].isin(PRIMARY.values()) & (scores["control"] == "none")]
-    sentences = []
-    for (metric, explainer, scorer), group in primary.groupby(["metric", "explainer", "scorer"]):
-        missing = int(group["value"].isna().sum())
-        if missing > config.score.max_unscored * len(group):
-            sentences.append(
-                f"Done, but {missing} of {len(group)} features have no {metric} for explanations by {explainer!r} "
-                f"judged by {scorer!r}, more than score.max_unscored = {config.score.max_unscored} allows: see "
-                f"unscored_reason in {finished.path / 'report' / 'scores.csv'}."
-            )
-    return sentences
+def refuse_ungated(finished: Run) -> None:
+    """A gate on a number that no run of this config has would let everything pass, every night."""
+    gates = finished.gates()
+    missing = gates[gates["dictionary"].isna()].to_dict("records")
+    if missing:
+        raise UserError(
+            f"you set a gate on {missing[0]['gate']}",
+            f"all is done and {missing[0]['sentence'].partition(': ')[2].removesuffix('.')}",
+            f"see metric in {finished.path / 'report' / 'dictionaries.csv'} and mend [gates]",
+        )

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 
 from autointerp import assets
 from autointerp.errors import UserError
-from autointerp.mirror import Mirror
+from autointerp.lock import alone
+from autointerp.mirror import LOCK, Mirror
 
 GRID = pa.struct([(name, pa.int32()) for name in ("start", "rows", "columns")])  # of patches, null without a picture
 
@@ -105,14 +106,41 @@ class RunDirectory:
         self.path, self.mirror = path, mirror
 
     @classmethod
-    def open(cls, out: str | Path, name: str) -> "RunDirectory":
-        """The run `name` in the folder of runs `out`, a local path or an fsspec URL, with what is there already."""
+    def at(cls, out: str | Path, name: str) -> "RunDirectory":
+        """The run `name` in the folder of runs `out`, a local path or an fsspec URL; nothing is fetched yet."""
         if "://" not in str(out):
             return cls(Path(out) / name)
         path = assets.cache() / "runs" / digest_of(str(out))[:16] / name
-        directory = cls(path, Mirror(f"{str(out).rstrip('/')}/{name}", path))
+        return cls(path, Mirror(f"{str(out).rstrip('/')}/{name}", path))
+
+    @classmethod
+    def open(cls, out: str | Path, name: str) -> "RunDirectory":
+        """The same, with what is there already."""
+        directory = cls.at(out, name)
         directory.pull()
         return directory
+
+    @contextmanager
+    def alone(self, worker: str = "") -> Iterator[None]:
+        """Nobody else works on the run meanwhile; as a `worker`, one of several, nobody else does that worker's share.
+
+        Raises WorkPending, which says who does. Only processes that see the same local path exclude each other: two
+        machines that share a remote run do not.
+        """
+        with ExitStack() as held:
+            if worker:
+                held.enter_context(
+                    alone(self.path / f"{worker}.{LOCK}", f"you asked for {worker} of the run {self.path.name!r}")
+                )
+            else:
+                for path in (self.path / f"run.{LOCK}", *sorted(self.path.glob(f"*-of-*.{LOCK}"))):
+                    held.enter_context(alone(path, f"you asked to work on the run {self.path.name!r}"))
+            yield
+
+    @property
+    def location(self) -> str:
+        """Where the run lives, which is not where it is worked on if that is elsewhere."""
+        return str(self.path) if self.mirror is None else self.mirror.url
 
     def pull(self) -> None:
         """Fetch what others have published."""

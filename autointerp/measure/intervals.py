@@ -70,6 +70,18 @@ def mean_interval(values: Floats, seed: int, resamples: int = 2000) -> Interval:
     return Interval(float(scored.mean()), float(low), float(high), n, unscored)
 
 
+def difference_interval(one: Interval, other: Interval) -> Interval:
+    """one - other of two independent numbers: their one-sided margins added in squares (MOVER, Zou and Donner 2008).
+
+    Too wide where the two go together, as numbers of the same contexts do. nan bounds where either has none, and a
+    nan value where either has none. n adds up both.
+    """
+    down = float(np.hypot(one.value - one.low, other.high - other.value))
+    up = float(np.hypot(one.high - one.value, other.value - other.low))
+    value = one.value - other.value
+    return Interval(value, value - down, value + up, one.n + other.n, int(np.isnan(value)))
+
+
 def superiority_interval(value: float, n: int, m: int) -> tuple[float, float]:
     """95% bounds of the chance that one of n values is above one of m, ties counting half, estimated as `value`.
 

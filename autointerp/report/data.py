@@ -149,6 +149,15 @@ class Settings:
 
 
 @dataclass(frozen=True, eq=False)
+class Baseline:
+    """The run that this one is compared with: baseline.csv, and the settings that differ, before and now."""
+
+    name: str
+    changes: pd.DataFrame
+    settings: dict[str, tuple[str, str]]
+
+
+@dataclass(frozen=True, eq=False)
 class Report:
     """Everything that the page says, and nothing else: two equal reports render to equal bytes."""
 
@@ -177,6 +186,8 @@ class Report:
     calibration: pd.DataFrame = field(default_factory=pd.DataFrame)  # calibration.csv, empty on features of a model
     comparison: Comparison | None = None  # None where dictionaries were not compared
     densities: dict[str, tuple[float, ...]] = field(default_factory=dict)  # share of positions, of features that fire
+    gates: pd.DataFrame = field(default_factory=pd.DataFrame)  # gates.csv, empty without [gates]
+    baseline: Baseline | None = None
 
     @cached_property
     def names(self) -> tuple[str, ...]:

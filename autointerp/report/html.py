@@ -6,14 +6,17 @@ markup, and a content security policy allows exactly this page's own style and s
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from autointerp import assets
 from autointerp.audit.circularity import MEANING
-from autointerp.report import audit, comparing, methods, payload, plots, sentences, tables, wording
+from autointerp.finished import Run
+from autointerp.report import audit, comparing, drift, gates, methods, payload, plots, sentences, tables, wording
 from autointerp.report.data import GRADES, Report
 
 
@@ -28,11 +31,33 @@ def render_audit(report: Report) -> str:
     return rendered("audit_page.html.j2", report, "")
 
 
+def render_history(name: str, runs: Sequence[Run], frame: pd.DataFrame) -> str:
+    """How the numbers of a name went from night to night, on a page that runs no script."""
+    style = (assets.templates() / "report.css").read_text("utf-8")
+    content = {
+        "name": name,
+        "version": assets.version(),
+        "nights": drift.nights(runs),
+        "lines": drift.lines(frame, runs),
+        "size": (drift.WIDTH, drift.HEIGHT),
+        "style": Markup(style),
+        "policy": policy(style, ""),
+        "MEANING": MEANING,
+    }
+    return encodable(environment().get_template("history.html.j2").render(content))
+
+
 def rendered(template: str, report: Report, script: str, **more: Any) -> str:
     style = (assets.templates() / "report.css").read_text("utf-8")
     files = {"style": Markup(style), "script": Markup(script), "policy": policy(style, script)}  # our own, not data
-    page = environment().get_template(template).render({"report": report, **files, **content(report), **more})
-    return page.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate in a name cannot be written to a file
+    return encodable(
+        environment().get_template(template).render({"report": report, **files, **content(report), **more})
+    )
+
+
+def encodable(page: str) -> str:
+    """A lone surrogate in a name cannot be written to a file."""
+    return page.encode("utf-8", "replace").decode("utf-8")
 
 
 def policy(style: str, script: str) -> str:
@@ -48,6 +73,10 @@ def content(report: Report) -> dict[str, Any]:
         "lead": sentences.lead(report),
         "seconds": sentences.seconds(report),
         "approvals": sentences.circular_approvals(report),
+        "tally": gates.tally(report.gates),
+        "gates": tables.cells(report.gates),
+        "moved": tables.changes(report, moved=True),
+        "changes": tables.changes(report),
         "distrust": sentences.distrust(report),
         "selection": sentences.selection(report),
         "dead_note": sentences.dead_note(report),

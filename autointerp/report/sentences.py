@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Literal
 
 from autointerp.llm.lineage import normal_form
+from autointerp.measure.intervals import Interval, difference_interval
 from autointerp.measure.scores import PERCENTILE, PRIMARY
 from autointerp.records import PICKED
 from autointerp.report import tables
@@ -60,11 +61,9 @@ def sign(estimate: Estimate | None) -> Sign:
 
 
 def difference(larger: Estimate, smaller: Estimate) -> Estimate:
-    """Of two independent samples of features, with an interval by adding the one-sided margins in squares (MOVER)."""
-    value = larger.value - smaller.value
-    down = math.hypot(larger.value - larger.low, smaller.high - smaller.value)
-    up = math.hypot(larger.high - larger.value, smaller.value - smaller.low)
-    return Estimate(value, value - down, value + up, larger.n + smaller.n, 0, max(larger.grade, smaller.grade))
+    """Of two independent samples of features."""
+    found = difference_interval(*(Interval(e.value, e.low, e.high, e.n, e.unscored) for e in (larger, smaller)))
+    return Estimate(found.value, found.low, found.high, found.n, 0, max(larger.grade, smaller.grade))
 
 
 def by_sign(report: Report, metric: str, arm: Arm | None) -> dict[Sign, list[str]]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from autointerp import assets, config, pictures
+from autointerp import assets, config, history, pictures
 from autointerp.audit import anchored, crossed, invariance
 from autointerp.audit.roles import Roles
 from autointerp.collect.sketch import histogram_edges
@@ -23,10 +23,23 @@ from autointerp.explain import stage as explain
 from autointerp.job import Job
 from autointerp.measure import calibration
 from autointerp.measure import dictionaries as measure
+from autointerp.measure.baseline import changes
 from autointerp.rate import ratings
 from autointerp.records import Explanation
 from autointerp.report import csv, html
-from autointerp.report.data import COMPARED, Arm, Counts, DictionaryNote, FeatureEvidence, Passage, Report, Settings
+from autointerp.report.data import (
+    COMPARED,
+    Arm,
+    Baseline,
+    Counts,
+    DictionaryNote,
+    FeatureEvidence,
+    Passage,
+    Report,
+    Settings,
+)
+from autointerp.report.gates import judged
+from autointerp.report.summary import summary
 from autointerp.store import digest, digest_of, write_text
 
 SCORES = [
@@ -84,13 +97,28 @@ def inputs(job: Job) -> dict[str, str]:
         **({"compare": digest_of(records["compare"].outputs)} if job.config.compare is not None else {}),
         "templates": digest(assets.templates()),
         **({"ratings": digest(folder)} if (folder := job.directory / "ratings").is_dir() else {}),
+        **gated(job),
     }
+
+
+def gated(job: Job) -> dict[str, str]:
+    """What gates and the comparison with a baseline depend on, where there are any."""
+    found = {}
+    if job.config.gates:
+        found["gates"] = digest_of({name: gate.model_dump() for name, gate in job.config.gates.items()})
+    if job.baseline is not None:
+        read = ["run.toml", *(f"report/{name}.csv" for name in ("dictionaries", "scores", "features"))]
+        found["baseline"] = digest_of([job.baseline.name, *(digest(job.baseline.path / name) for name in read)])
+    return found
 
 
 def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
     """Write report/*.csv and report/index.html; return (outputs, facts)."""
-    report = gather(job)
-    return write(job.directory / "report", report), {}
+    report, folder = gather(job), job.directory / "report"
+    outputs = write(folder, report)
+    # It says what this machine spent, as costs.csv does, and so is no output either.
+    write_text(folder / "summary.txt", summary(report, f"{job.directory.location}/report/index.html") + "\n")
+    return outputs, {}
 
 
 def write(folder: Path, report: Report) -> list[Path]:
@@ -102,6 +130,12 @@ def write(folder: Path, report: Report) -> list[Path]:
         frames["calibration"] = report.calibration
     if report.comparison is not None:
         frames["laws"] = report.comparison.laws
+    if not report.gates.empty:
+        frames["gates"] = report.gates
+    if report.baseline is not None:
+        frames["baseline"] = report.baseline.changes
+    for gone in {"gates", "baseline"} - set(frames):
+        (folder / f"{gone}.csv").unlink(missing_ok=True)
     for name, frame in frames.items():
         csv.write(folder / f"{name}.csv", frame)
     write_text(folder / "index.html", html.render(report))
@@ -144,6 +178,7 @@ def gather(job: Job) -> Report:
     more = anchored_rows(job, figures, picked), comparison.numbers if comparison else None
     dictionaries = pd.concat([dictionaries, *more], ignore_index=True)
     effects, confusion = audited(job, scores, roles, picked)
+    baseline = against_baseline(job, dictionaries, sampled(scores, picked))
     concepts = pd.read_parquet(job.directory / "concepts.parquet")
     shown = passages(order, evidence, cfg.evidence.bins, concepts)
     usage = [u for stage in ("explain", "score") for u in records[stage].facts.get("usage", [])]
@@ -188,6 +223,13 @@ def gather(job: Job) -> Report:
         calibration=calibrated(job, scores),
         comparison=comparison,
         densities={name: densities(job, name) for name in order},
+        gates=judged(
+            cfg,
+            csv.as_read(dictionaries),
+            baseline.changes if baseline else None,
+            baseline.name if baseline else "",
+        ),
+        baseline=baseline,
     )
 
 
@@ -196,6 +238,17 @@ def densities(job: Job, name: str) -> tuple[float, ...]:
     sketch, _ = load_sketch(job, name)
     fired = sketch.fired.numpy()
     return tuple((fired[fired > 0] / max(1, sketch.n_positions)).tolist())
+
+
+def against_baseline(job: Job, dictionaries: pd.DataFrame, scores: pd.DataFrame) -> Baseline | None:
+    """What has become of the numbers of the baseline, both as they stand in their files."""
+    if job.baseline is None:
+        return None
+    there = job.baseline
+    ours, theirs = csv.as_read(scores[scores["control"] == "none"]), there.sampled_scores()
+    resamples = job.config.score.resamples
+    changed = changes(csv.as_read(dictionaries), there.dictionaries(), ours, theirs, job.config.seed, resamples)
+    return Baseline(there.name, changed, history.differences(there.config, job.config))
 
 
 def sampled(frame: pd.DataFrame, picked: Set[tuple[str, int]]) -> pd.DataFrame:

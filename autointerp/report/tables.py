@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from autointerp.llm.lineage import normal_form
+from autointerp.measure import baseline
 from autointerp.measure.scores import PERCENTILE
 from autointerp.measure.scores import PRIMARY as PRIMARY_OF
 from autointerp.records import PICKED
@@ -347,6 +348,34 @@ def column_cells(frame: pd.DataFrame, name: str) -> list[str]:
     if name in COUNTED:
         return [count(value) for value in numbers(frame, name)]
     return texts(frame, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A number that the baseline has, too. `unscored` in `change` are features that were not scored in both."""
+
+    dictionary: str
+    metric: str
+    arm: str
+    before: float
+    value: float
+    change: Estimate
+    by: str
+
+
+def changes(report: Report, moved: bool = False) -> tuple[Change, ...]:
+    """baseline.csv for reading; with `moved`, what has changed by the whole of its interval."""
+    if report.baseline is None:
+        return ()
+    frame = baseline.moved(report.baseline.changes) if moved else report.baseline.changes
+    rows = []
+    for row in frame.to_dict("records"):
+        arm = " → ".join(name for name in (row["explainer"], row["scorer"]) if name)
+        value, low, high = (float(row[name]) for name in ("difference", "low", "high"))
+        change = Estimate(value, low, high, int(row["n"]), int(row["unscored"]), row["circularity"])
+        said = row["dictionary"], row["metric"], arm, float(row["before"]), float(row["value"])
+        rows.append(Change(*said, change, row["by"]))
+    return tuple(rows)
 
 
 def facts(report: Report) -> tuple[tuple[str, str], ...]:
