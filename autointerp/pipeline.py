@@ -21,6 +21,7 @@ from autointerp.job import Job
 from autointerp.llm.budget import refuse_unbatched, refuse_unpriced
 from autointerp.measure.scores import PRIMARY
 from autointerp.progress import log
+from autointerp.report import csv
 from autointerp.report import stage as report
 from autointerp.score import stage as score
 from autointerp.store import RunDirectory, write_text
@@ -65,9 +66,7 @@ class Run:
         return self.path / "report" / "index.html"
 
     def _csv(self, name: str) -> pd.DataFrame:
-        # Only an empty cell is missing: an explanation may well be the word "null".
-        path = self.path / "report" / f"{name}.csv"
-        return pd.read_csv(path, dtype={"dictionary": str}, keep_default_na=False, na_values=[""])
+        return csv.read(self.path / "report" / f"{name}.csv")
 
 
 def run(
