@@ -45,6 +45,29 @@ def run(configs: Configs, set_: Set = None, out: Out = "runs") -> None:
 
 
 @app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="The TOML file to write.")] = Path("autointerp.toml"),
+    subject: Annotated[str | None, typer.Option(help="The model under study: hub id, path, package:NAME/PATH.")] = None,
+    dictionary: Annotated[str | None, typer.Option(help="Folder, file, or OWNER/NAME@REV/SUB on the hub.")] = None,
+    hook: Annotated[str | None, typer.Option(help="Module that it reads; else the one in its own config.")] = None,
+    corpus: Annotated[str | None, typer.Option(help="Held-out documents: file, folder, URL or hf:ID.")] = None,
+    explainer: Annotated[str | None, typer.Option(help="lexical, given:FILE, or PROVIDER:MODEL.")] = None,
+    scorer: Annotated[str | None, typer.Option(help="embedding:MODEL, surprisal:MODEL, or PROVIDER:MODEL.")] = None,
+    pictures: Annotated[bool, typer.Option("--pictures", help="The corpus holds pictures.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+) -> None:
+    """Write a commented config from a few answers. What no option says is asked for on a terminal."""
+    from autointerp.init import completed, write
+
+    given = {"subject": subject, "dictionary": dictionary, "hook": hook, "corpus": corpus}
+    roles = {"explainer": explainer, "scorer": scorer}
+    answers = completed(given | roles, pictures, typer.prompt if sys.stdin.isatty() else None)
+    typer.echo(f"wrote {path}: {write(path, answers, force)}")
+    typer.echo(f"next:  autointerp check {path}    # the plan: requests, tokens, price; spends nothing")
+    typer.echo(f"then:  autointerp run {path}")
+
+
+@app.command()
 def check(config: Config, set_: Set = None) -> None:
     """Show the plan: stages, requests, tokens, price, circularity grades. Nothing is spent."""
     from autointerp import config as configuration
