@@ -10,7 +10,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
+from rich.text import Text
 
 from autointerp.llm.commands import app as ledger
 
@@ -65,6 +67,25 @@ def init(
     typer.echo(f"wrote {path}: {write(path, answers, force)}")
     typer.echo(f"next:  autointerp check {path}    # the plan: requests, tokens, price; spends nothing")
     typer.echo(f"then:  autointerp run {path}")
+
+
+@app.command()
+def doctor(
+    config: Annotated[str | None, typer.Argument(help="A TOML file or the name of a preset.", metavar="CONFIG")] = None,
+    set_: Set = None,
+    out: Out = "runs",
+) -> None:
+    """Say what a run would miss on this machine. Nothing is downloaded, asked or spent."""
+    from autointerp import config as configuration
+    from autointerp.doctor import examine, refuse_missing
+
+    found = examine(configuration.load(config, tuple(set_ or ())) if config is not None else None, out)
+    table = Table(*(Column(name, overflow="fold") for name in ("what", "", "found", "what to do")))
+    colours = {"ok": "green", "missing": "red", "note": "yellow"}
+    for row in found:
+        table.add_row(escape(row.what), Text(row.state, colours[row.state]), escape(row.found), escape(row.next_step))
+    Console().print(table)
+    refuse_missing(found, f"you asked whether {config or 'a run'} could start")
 
 
 @app.command()
