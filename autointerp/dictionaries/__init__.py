@@ -17,19 +17,19 @@ def load_dictionary(name: str | Path) -> Dictionary:
     What is not here is looked for on the Hugging Face hub as `owner/name[@revision][/folder or file]`.
     """
     path = hub.find(str(name))
-    found: Dictionary = form_of(path).load(path)
+    found: Dictionary = form_of(path, str(name)).load(path)
     source = hub.source(path)
     return replace(found, convention=found.convention | {"source": source}) if source else found
 
 
-def form_of(path: Path) -> Any:
-    """The module that reads the files at `path`. Raises UserError where they are of no known format."""
+def form_of(path: Path, name: str) -> Any:
+    """The module that reads the files at `path`, which a user called `name`; UserError where no format fits them."""
     for form in FORMATS:
         if form.matches(path):
             return form
     names = sorted(p.name for p in path.iterdir())[:6] if path.is_dir() else ["a single file"]
     raise UserError(
-        f"you asked for the dictionary {str(path)!r}",
+        f"you asked for the dictionary {name!r}",
         f"its files fit no known format ({', '.join(names) or 'an empty folder'})",
         "give a folder of SAELens, sparsify, dictionary_learning, Gemma Scope, saev or ViT-Prisma, or its weights",
     )
