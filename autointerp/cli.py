@@ -11,7 +11,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
+from rich.text import Text
 
 from autointerp import progress
 from autointerp.llm.commands import app as ledger
@@ -76,6 +78,48 @@ def history(
     from autointerp.pipeline import drift_of
 
     typer.echo(f"history: {drift_of(config, out, last)}")
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="The TOML file to write.")] = Path("autointerp.toml"),
+    subject: Annotated[str | None, typer.Option(help="The model under study: hub id, path, package:NAME/PATH.")] = None,
+    dictionary: Annotated[str | None, typer.Option(help="Folder, file, or OWNER/NAME@REV/SUB on the hub.")] = None,
+    hook: Annotated[str | None, typer.Option(help="Module that it reads; else the one in its own config.")] = None,
+    corpus: Annotated[str | None, typer.Option(help="Held-out documents: file, folder, URL or hf:ID.")] = None,
+    explainer: Annotated[str | None, typer.Option(help="lexical, given:FILE, or PROVIDER:MODEL.")] = None,
+    scorer: Annotated[str | None, typer.Option(help="embedding:MODEL, surprisal:MODEL, or PROVIDER:MODEL.")] = None,
+    pictures: Annotated[bool, typer.Option("--pictures", help="The corpus holds pictures.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+) -> None:
+    """Write a commented config from a few answers. What no option says is asked for on a terminal."""
+    from autointerp.init import completed, write
+
+    given = {"subject": subject, "dictionary": dictionary, "hook": hook, "corpus": corpus}
+    roles = {"explainer": explainer, "scorer": scorer}
+    answers = completed(given | roles, pictures, typer.prompt if sys.stdin.isatty() else None)
+    typer.echo(f"wrote {path}: {write(path, answers, force)}")
+    typer.echo(f"next:  autointerp check {path}    # the plan: requests, tokens, price; spends nothing")
+    typer.echo(f"then:  autointerp run {path}")
+
+
+@app.command()
+def doctor(
+    config: Annotated[str | None, typer.Argument(help="A TOML file or the name of a preset.", metavar="CONFIG")] = None,
+    set_: Set = None,
+    out: Out = "runs",
+) -> None:
+    """Say what a run would miss on this machine. Nothing is downloaded, asked or spent."""
+    from autointerp import config as configuration
+    from autointerp.doctor import examine, refuse_missing
+
+    found = examine(configuration.load(config, tuple(set_ or ())) if config is not None else None, out)
+    table = Table(*(Column(name, overflow="fold") for name in ("what", "", "found", "what to do")))
+    colours = {"ok": "green", "missing": "red", "note": "yellow"}
+    for row in found:
+        table.add_row(escape(row.what), Text(row.state, colours[row.state]), escape(row.found), escape(row.next_step))
+    Console().print(table)
+    refuse_missing(found, f"you asked whether {config or 'a run'} could start")
 
 
 @app.command()

@@ -463,6 +463,37 @@ def test_work_that_is_left_ends_with_75(command: Command, config: Path, monkeypa
     assert command("run", config).code == 0
 
 
+# the first config, and what is missing
+
+
+def test_init_writes_a_config_and_says_what_to_do_next(command: Command, planted: Planted) -> None:
+    own = ("--subject", "google/gemma-2-2b", "--dictionary", planted.folder / "dictionary")
+    roles = ("--explainer", "lexical", "--scorer", "openai:gpt-6.1-sol")
+    ended = command("init", "night.toml", *own, *roles)
+    assert ended.code == 0
+    assert "graded B" in ended.out
+    for word in ("check", "run"):
+        assert f"autointerp {word} night.toml" in ended.out
+    assert command("check", "night.toml").code == 0
+    assert "add --force" in sentence(command("init", "night.toml", *own, *roles))
+    assert "without --scorer" in sentence(command("init", "other.toml", *own, *roles[:2]))
+    assert [path.name for path in Path.cwd().iterdir()] == ["night.toml"]
+
+
+def test_doctor_ends_with_2_and_a_sentence_where_a_run_could_not_start(
+    command: Command, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = command("doctor", config)
+    assert ended.code == 0
+    assert ended.out.count("│ ok ") > 8
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    hosted = ("--set", "scorers.judge.provider=openai", "--set", "scorers.judge.model=gpt-6.1-sol")
+    ended = command("doctor", config, *hosted)
+    assert "scorer judge: the variable OPENAI_API_KEY holds no key" in sentence(ended)
+    assert ended.out.count("│ missing ") == 1
+    assert not list(Path.cwd().iterdir())
+
+
 # money
 
 PRICED = "prices={'tests.planted:*'={input=2.0, output=10.0}}"

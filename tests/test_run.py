@@ -302,6 +302,16 @@ def test_csv_columns_are_the_contract(name: str, finished: Path) -> None:
     assert all(re.fullmatch(r"[a-z_]+(\.[a-z_0-9]+)+", metric) for metric in extra)
 
 
+def test_rows_are_in_one_order(finished: Path) -> None:
+    report = finished / "planted" / "report"
+    scores = pd.read_csv(report / "scores.csv", keep_default_na=False)
+    keys = ["dictionary", "feature", "metric", "control", "explainer", "scorer"]
+    pd.testing.assert_frame_equal(scores, scores.sort_values(keys, kind="stable", ignore_index=True))
+    assert not scores.duplicated(keys).any()
+    means = pd.read_csv(report / "dictionaries.csv", keep_default_na=False)
+    assert not means.duplicated([key for key in keys if key != "feature"]).any()
+
+
 def test_every_empty_value_has_a_reason(finished: Path) -> None:
     report = finished / "planted" / "report"
     scores, means, features = (

@@ -11,6 +11,7 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,27 @@ def columns_of(source: Source) -> list[str]:
             return list(pq.read_schema(handle).names)
     except (pa.ArrowException, OSError):
         return []
+
+
+def first_rows(source: Source, n: int) -> list[dict[str, Any]]:
+    """The first rows of a table, with all its columns; none of a file that is no table."""
+    asked, kind = f"you asked for {source.address}", source.origin.lower()
+    if kind.endswith(".parquet"):
+        try:
+            with (
+                source.filesystem.open(source.path, "rb") as handle,
+                pq.ParquetFile(handle, buffer_size=BUFFER) as file,
+            ):
+                return next((batch.to_pylist() for batch in file.iter_batches(n)), [])
+        except (pa.ArrowException, OSError) as error:
+            raise UserError(asked, f"it is not readable parquet ({error})", "write it again") from None
+    if kind.endswith((".jsonl", ".jsonl.gz")):
+        try:
+            with source.filesystem.open(source.path, "r", encoding="utf-8", compression="infer") as lines:
+                return list(islice(objects(asked, lines), n))
+        except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+            raise UserError(asked, f"it cannot be read ({error})", "check the file, or write it again") from None
+    return []
 
 
 def refusal(path: str, error: Exception) -> UserError:
@@ -306,6 +328,11 @@ def file_of(value: Any) -> bytes:
     if isinstance(value, Mapping):
         value = value.get("bytes") or NO_FILE
     return value if isinstance(value, bytes) else NO_FILE if value is not None else b""
+
+
+def is_file(value: Any) -> bool:
+    """Whether a cell holds a picture as the bytes of its file, in either form."""
+    return isinstance(value.get("bytes") if isinstance(value, Mapping) else value, bytes)
 
 
 def label_of(origin: str, row: Mapping[str, Any], config: CorpusConfig) -> str:

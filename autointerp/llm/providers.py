@@ -10,6 +10,11 @@ from autointerp.llm.protocol import BatchProvider, Provider
 GROUP = "autointerp.providers"  # each entry point is a function LLMRole -> Provider
 
 
+def known() -> list[str]:
+    """The names of all providers."""
+    return sorted(entry_points(group=GROUP).names)
+
+
 def open_provider(role: LLMRole) -> Provider:
     """The provider for a role. Raises UserError where there is none of that name or it cannot be used."""
     found = entry_points(group=GROUP)
@@ -17,7 +22,7 @@ def open_provider(role: LLMRole) -> Provider:
         nearest = difflib.get_close_matches(role.provider, found.names, 1, 0.0)
         raise UserError(
             f"you asked for the provider {role.provider!r}",
-            f"there is none; known are {', '.join(sorted(found.names)) or 'none at all'}",
+            f"there is none; known are {', '.join(known()) or 'none at all'}",
             f"write {nearest[0]!r} or install the plugin" if nearest else "install autointerp or the provider's plugin",
         )
     try:

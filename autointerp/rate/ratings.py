@@ -200,7 +200,7 @@ def checked(row: Mapping[str | Any, Any], tasks: Mapping[str, "Task"], asked: st
     def refuse(found: str, next_step: str = "mend or remove that line; nothing was taken in") -> UserError:
         return UserError(asked, f"line {line} {found}", next_step)
 
-    cell = {column: plain(row.get(column)) for column in COLUMNS}
+    cell = {column: safe.plain((row.get(column) or "").strip()) for column in COLUMNS}
     task = tasks.get(cell["item"])
     if task is None:
         raise refuse(f"is about {cell['item']!r}, which is no item of the run")
@@ -215,12 +215,6 @@ def checked(row: Mapping[str | Any, Any], tasks: Mapping[str, "Task"], asked: st
     if math.isnan(rating.seconds):
         raise refuse(f"has {cell['seconds']!r} seconds, which is no duration")
     return rating
-
-
-def plain(cell: str | None) -> str:
-    """A cell without the apostrophe that keeps a spreadsheet from running it."""
-    text = (cell or "").strip()
-    return text[1:] if text.startswith("'") and text[1:].startswith(safe.FORMULA) else text
 
 
 def duration(cell: str) -> float:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoImageProcessor,
@@ -50,21 +51,35 @@ def load(config: SubjectConfig) -> Subject:
 def from_transformers(source: str, name: str, device: torch.device, dtype: torch.dtype) -> Subject:
     """By its config: a joint model of two towers, a vision-language model, a vision model, or a text model."""
     config: Any = AutoConfig.from_pretrained(source)
+    kind = kind_of(config)
+    model = kind.from_pretrained(source, dtype=dtype)
+    if kind is AutoModelForImageTextToText:
+        return VisionLanguageSubject(model, AutoProcessor.from_pretrained(source), name, device)
     if hasattr(config, "text_config") and hasattr(config, "vision_config"):
-        if type(config) in AutoModelForImageTextToText._model_mapping:
-            model = AutoModelForImageTextToText.from_pretrained(source, dtype=dtype)
-            return VisionLanguageSubject(model, AutoProcessor.from_pretrained(source), name, device)
-        model = AutoModel.from_pretrained(source, dtype=dtype)
         eye = Eye(AutoImageProcessor.from_pretrained(source), name)
         return TwoTowerSubject(model, AutoTokenizer.from_pretrained(source), eye, name, device)
     if hasattr(config, "num_channels"):
-        model = AutoModel.from_pretrained(source, dtype=dtype)
         eye = Eye(AutoImageProcessor.from_pretrained(source), name)
         return VisionSubject(model, eye, name, device, patch_of(config))
+    return TextSubject(model, AutoTokenizer.from_pretrained(source), name, device)
+
+
+def skeleton(source: str) -> nn.Module:
+    """The modules of a transformers model on disk or in the hub's cache, without weights; nothing is downloaded."""
+    config: Any = AutoConfig.from_pretrained(source, local_files_only=True)
+    with torch.device("meta"):
+        model: nn.Module = kind_of(config).from_config(config)
+    return model
+
+
+def kind_of(config: Any) -> Any:
+    """The class of transformers that a config is loaded by."""
+    if hasattr(config, "text_config") and hasattr(config, "vision_config"):
+        sees_and_speaks = type(config) in AutoModelForImageTextToText._model_mapping
+        return AutoModelForImageTextToText if sees_and_speaks else AutoModel
     architecture = (config.architectures or [""])[0]
-    kind = AutoModelForCausalLM if "CausalLM" in architecture or "LMHead" in architecture else AutoModel
-    tokenizer = AutoTokenizer.from_pretrained(source)
-    return TextSubject(kind.from_pretrained(source, dtype=dtype), tokenizer, name, device)
+    speaks = "CausalLM" in architecture or "LMHead" in architecture
+    return AutoModelForCausalLM if speaks and not hasattr(config, "num_channels") else AutoModel
 
 
 def patch_of(config: Any) -> int | None:
