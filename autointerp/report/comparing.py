@@ -1,7 +1,7 @@
 """What the page says and draws of dictionaries held against each other: sentences, figures, trees and tables."""
 
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ MOST_CHILDREN = 6  # so many and more share a bar
 LINES = 40  # features of one tree that are shown
 NAMED = 8  # concepts of one dictionary that are named
 BINS = 16
+LEAST = -4  # a precision of 10^LEAST and less stands in the first bin
 FEWEST = 5  # concepts in a bin of frequency that has a dot
 
 
@@ -147,9 +148,9 @@ def laws(report: Report) -> Iterable[Sentence]:
                 continue
             off = group.loc[group["quantity"].str.startswith("left out"), "value"].abs().max()
             yield say(
-                f"{str(law).capitalize()} falls as width to the power of −{decimal(exponent['value'])} "
-                f"[{decimal(exponent['low'])}, {decimal(exponent['high'])}]; a size predicted from the others is off "
-                f"by up to {percent(off)}.",
+                f"{str(law).capitalize()} follows a power law with the exponent {decimal(-exponent['value'])} "
+                f"[{decimal(-exponent['high'])}, {decimal(-exponent['low'])}]; a size predicted from the others is "
+                f"off by up to {percent(off)}.",
                 grades=("A",),
             )
         elif "x50" in rows:
@@ -230,6 +231,14 @@ def scale(seen: Sequence[float]) -> tuple[float, float, tuple[tuple[float, str],
     return low, high, tuple((tick, decimal(tick, digits)) for tick in ticks)
 
 
+def power_of_ten(power: int) -> str:
+    return "10" + str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def of_power(exponent: float) -> str:
+    return percent(10**exponent)
+
+
 def vertical(ticks: Sequence[tuple[float, str]], low: float, high: float) -> tuple[tuple[float, str], ...]:
     return tuple((place(value, low, high, BOTTOM, TOP), text) for value, text in ticks)
 
@@ -246,15 +255,15 @@ def variance_by_l0(report: Report) -> Figure | None:
         return None
     left, right, across = scale([x for _, x, _ in both])
     low, high, up = scale([y for _, _, y in both])
-    dots = tuple(
-        Dot(place(x, left, right, LEFT + 14, RIGHT - 14), place(y, low, high, BOTTOM, TOP), name,
-            name in report.controls)
-        for name, x, y in both
-    )  # fmt: skip
+    dots: list[Dot] = []
+    for name, x, y in both:
+        at = place(x, left, right, LEFT + 14, RIGHT - 14), place(y, low, high, BOTTOM, TOP)
+        beside = [dot for dot in dots if dot.name and abs(dot.x - at[0]) < 60 and abs(dot.y - at[1]) < 11]
+        dots.append(Dot(*at, "" if beside else name, name in report.controls))
     said = ", ".join(f"{name} {decimal(y)} at {decimal(x, 1)}" for name, x, y in both)
     title = "Explained variance against L0"
     return Figure(
-        title, "share", f"{title}: {said}", vertical(up, low, high), horizontal(across, left, right), dots=dots
+        title, "share", f"{title}: {said}", vertical(up, low, high), horizontal(across, left, right), dots=tuple(dots)
     )
 
 
@@ -265,8 +274,12 @@ def histogram(
     edges: Sequence[float],
     ticks: Sequence[tuple[float, str]],
     rule: float | None = None,
+    worded: Callable[[float], str] = decimal,
 ) -> Figure:
-    """Shares of each set in each bin, the second set faint behind the first; all sets on one scale."""
+    """Shares of each set in each bin, the second set faint behind the first; all sets on one scale.
+
+    `worded` says a value of the axis in words.
+    """
     shares = [np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0] / max(1, len(values)) for _, values in sets]
     low, high, up = scale([0.0, max(float(share.max()) for share in shares)])
     bars: list[Bar] = []
@@ -274,12 +287,12 @@ def histogram(
         for start, stop, value in zip(edges[:-1], edges[1:], share.tolist(), strict=True):
             x0, x1 = (place(x, edges[0], edges[-1], LEFT + 14, RIGHT - 14) for x in (start, stop))
             y = place(value, low, high, BOTTOM, TOP)
-            said = f"{name}: {percent(value)} from {decimal(start)} to {decimal(stop)}"
+            said = f"{name}: {percent(value)} from {worded(start)} to {worded(stop)}"
             thin = 2.0 if at == 0 and len(sets) > 1 else 0.5
             if value:
                 bars.append(Bar(x0 + thin, y, max(1.0, x1 - x0 - 2 * thin), BOTTOM - y, at > 0, said))
     told_of = "; ".join(
-        f"{name}, median {decimal(float(np.median(values)))} of {count(len(values))}"
+        f"{name}, median {worded(float(np.median(values)))} of {count(len(values))}"
         for name, values in sets
         if len(values)
     )
@@ -295,10 +308,10 @@ def density_figures(report: Report) -> list[Figure]:
         return []
     low = math.floor(min(float(values.min()) for values in logs.values()))
     edges = np.linspace(low, 0, BINS + 1).tolist()
-    ticks = [(float(power), f"10^{power}") for power in range(low, 1)]
+    ticks = [(float(power), power_of_ten(power)) for power in range(low, 1)]
     return [
         histogram(f"How often features of {name} fire", "share of features, by share of positions",
-                  [(name, values.tolist())], edges, ticks)
+                  [(name, values.tolist())], edges, ticks, worded=of_power)
         for name, values in logs.items()
     ]  # fmt: skip
 
@@ -335,11 +348,15 @@ def precision_figures(report: Report) -> list[Figure]:
             for word, flag in (("concepts", False), ("pseudo-concepts", True))
         ]
         if all(values for _, values in sets):
-            edges = np.linspace(0, 1, 11).tolist()
-            ticks = [(0.0, "0"), (0.5, "0.5"), (1.0, "1")]
-            rule = float(group["threshold"].iloc[0])
+            # Most are small, and differ by powers of ten.
+            logs = [(word, np.log10(np.maximum(values, 10.0**LEAST)).tolist()) for word, values in sets]
+            edges = np.linspace(LEAST, 0, 2 * -LEAST + 1).tolist()
+            ticks = [(float(power), power_of_ten(power)) for power in range(LEAST, 1)]
+            rule = math.log10(group["threshold"].iloc[0])
             title = f"Precision of the best candidate in {name}"
-            found.append(histogram(title, "share of concepts; faint: pseudo-concepts", sets, edges, ticks, rule))
+            found.append(
+                histogram(title, "share of concepts; faint: pseudo-concepts", logs, edges, ticks, rule, of_power)
+            )
     return found
 
 
@@ -364,7 +381,7 @@ def completeness_figure(report: Report) -> Figure | None:
                 at = place(middle, left, right, LEFT + 14, RIGHT - 14)
                 dots.append(Dot(at, place(share, 0, 1, BOTTOM, TOP), "", name != report.names[-1]))
     ticks = [(0.0, "0"), (0.5, "0.5"), (1.0, "1")]
-    marks = [(float(power), f"10^{power}") for power in range(left, right + 1)]
+    marks = [(float(power), power_of_ten(power)) for power in range(left, right + 1)]
     law = report.comparison.laws[report.comparison.laws["law"].str.startswith("concepts found by search")]
     fitted = {row["quantity"]: row["value"] for row in law.to_dict("records")}
     curve: tuple[tuple[float, float], ...] = ()

@@ -119,7 +119,27 @@ SUFFIXES = {
     "many_tokens": "other features",
     "percentile": "share of the seeded sample that is beaten",
 }
-LABELS = {"loss_rise": "loss rise, nats a token", "sensitivity.retrieval": "retrieval sensitivity"}
+LABELS = {
+    "loss_rise": "loss rise, nats a token",
+    "sensitivity.retrieval": "retrieval sensitivity",
+    "splitting.children": "children of one of the next smaller",
+    "splitting.split": "of these, with two and more",
+    "splitting.lost": "of these, with none",
+    "splitting.novel": "features without a parent",
+    "splitting.threshold": "cosine of a parent, above",
+    "splitting.overlapping": "children that fire with their parent",
+    "splitting.same_parent": "same parent by firing",
+    "absorption.absorbed": "another child in its place",
+    "absorption.silent": "counterpart silent",
+    "absorption.beside": "a child beside it",
+    "neurons.alone": "like no neuron",
+    "neurons.correlation": "largest correlation",
+    "completeness.search": "concepts found, of all features",
+    "completeness.loudest": "concepts found, of the five loudest",
+    "completeness.search_threshold": "precision needed, of all features",
+    "completeness.loudest_threshold": "precision needed, of the five loudest",
+    "completeness.missed_by_loudest": "missed by the five loudest",
+}
 
 
 def label(metric: str) -> str:

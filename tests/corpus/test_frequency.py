@@ -57,3 +57,11 @@ def test_words_alone_are_counted() -> None:
     with pytest.raises(AssertionError, match="single word"):
         frequency.count([], ["New York"])
     assert frequency.count([], ["Oslo"]).n_tokens is None
+
+
+@given(st.lists(st.text("aAbB_1éÉ .,-\n", max_size=30), max_size=12))
+def test_a_text_holds_a_word_where_its_count_is_above_0(texts: list[str]) -> None:
+    slow = [
+        (at, number) for at, text in enumerate(texts) for number, word in enumerate(WORDS) if slow_count([text], word)
+    ]
+    assert frequency.holding(texts, WORDS) == slow
