@@ -18,7 +18,7 @@ from autointerp.score import paraphrase
 
 ROLE = Paraphraser(provider="scripted", model="p")
 RUBRIC = paraphrase.rubric_of(ROLE, None)
-EVIDENCE: Any = {"d": SimpleNamespace(alive=[4, 1, 3]), "e": SimpleNamespace(alive=[2, 0])}
+EVIDENCE: Any = {"d": SimpleNamespace(drawn=[4, 1, 3]), "e": SimpleNamespace(drawn=[2, 0])}
 MODEL = {"kind": "llm", "provider": "scripted", "model": "m"}
 
 
