@@ -52,18 +52,22 @@ def run(
     from autointerp.pipeline import run
 
     logs.enter_context(progress.log_json(log_json))
-    failed, late = [], []
+    failed: list[str] = []
+    late: list[str] = []
     for source in configs:
         config = configuration.load(source, tuple(set_ or ()))
         asked = {"baseline": baseline or config.baseline, "name": history.dated(config.name) if dated else config.name}
         finished = run(config.model_copy(update=asked), out=out)
         typer.echo(finished.summary)
-        progress.quiet.info(finished.summary, extra=progress.fields(report=str(finished.report)))
-        failed += [f"Done, but {sentence}" for sentence in failed_gates(finished)]
-        late += over_unscored(finished)
+        failing, missing = [f"Done, but {sentence}" for sentence in failed_gates(finished)], over_unscored(finished)
+        with progress.within(run=finished.name):
+            progress.quiet.info(finished.summary, extra=progress.fields(report=str(finished.report)))
+            for sentence in failing + missing:
+                progress.quiet.error(sentence)
+        failed += failing
+        late += missing
     for sentence in failed + late:
         typer.echo(sentence, err=True)
-        progress.quiet.error(sentence)
     if failed or late:
         raise typer.Exit(1 if failed else 3)
 

@@ -162,13 +162,37 @@ def test_the_next_night_is_held_against_the_last_good_one(nights: Nights) -> Non
     assert history.baseline_of(loaded(nights, DATES[0]), nights.out) is None
 
 
-def test_a_night_that_has_not_ended_is_no_baseline(nights: Nights, tmp_path: Path) -> None:
+@pytest.mark.parametrize("against", ["it has not ended", "too much is unscored"])
+def test_a_night_that_is_not_good_is_no_baseline(against: str, nights: Nights, tmp_path: Path) -> None:
     for date in DATES[:2]:
         shutil.copytree(nights.out / f"night-{date}", tmp_path / f"night-{date}")
-    (tmp_path / f"night-{DATES[1]}" / "report" / "index.html").unlink()
+    latest = tmp_path / f"night-{DATES[1]}"
+    if against == "it has not ended":
+        (latest / "report" / "index.html").unlink()
+    else:
+        settings = (latest / "run.toml").read_text("utf-8")
+        (latest / "run.toml").write_text(settings.replace("max_unscored = 0.5", "max_unscored = 0.01"), "utf-8")
     found = history.baseline_of(loaded(nights, "2026-11-23"), tmp_path)
     assert found is not None
     assert found.name == f"night-{DATES[0]}"
+
+
+def test_another_baseline_makes_another_report_and_nothing_else(
+    nights: Nights, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(nights.out, tmp_path / "runs")
+    caplog.set_level("INFO", "autointerp")
+    named = nights.out / f"night-{DATES[0]}"
+    config = tmp_path / "runs" / f"night-{DATES[1]}" / "run.toml"
+    assert called("run", config, "--out", tmp_path / "runs", "--baseline", named) == 0
+    again = [record.message for record in caplog.records if "running, because" in record.message]
+    assert again == []  # it is the one that it was held against before
+    assert called("run", config, "--out", tmp_path / "runs", *WORSE, "--baseline", named) == 1
+    caplog.clear()
+    worse = nights.out / f"night-{DATES[2]}"
+    assert called("run", config, "--out", tmp_path / "runs", *WORSE, "--baseline", worse) == 0
+    again = [record.message for record in caplog.records if "running, because" in record.message]
+    assert again == ["report    running, because baseline changed"]
 
 
 @pytest.mark.parametrize(("night", "code"), [(1, 0), (2, 1)])
@@ -288,6 +312,15 @@ def test_a_corpus_that_changed_under_the_same_name_is_refused(
         corpus.write_bytes(before)
     assert "the corpus file corpus.jsonl has changed since" in capsys.readouterr().err
     assert not (nights.folder / "other" / "night" / "manifest.json").exists()
+
+
+def test_the_files_of_a_dictionary_may_change(nights: Nights) -> None:
+    run = Run(nights.out / f"night-{DATES[0]}")
+    recorded = {"subject": "a", "corpus file x": "b", "dictionary rules": "c", "autointerp": "d"}
+    history.refuse_other_content(recorded | {"dictionary rules": "e", "autointerp": "f"}, run, recorded)
+    for other in ({"subject": "e"}, {"corpus file x": "e"}, {"corpus file y": "e"}):
+        with pytest.raises(UserError, match=f"the {next(iter(other))} has changed since"):
+            history.refuse_other_content(recorded | other, run, recorded)
 
 
 def test_what_is_no_finished_run_or_this_very_one_is_no_baseline(nights: Nights, tmp_path: Path) -> None:

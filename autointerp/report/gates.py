@@ -107,6 +107,8 @@ def told(kind: Kind, found: Row) -> str:
 
 def tally(gates: pd.DataFrame) -> str:
     """How many verdicts there are of each kind, in words; empty without gates."""
+    if gates.empty:
+        return ""
     counts = [(word, int((gates["verdict"] == word).sum())) for word in ("failed", "undecided", "passed")]
     said = ", ".join(f"{n} {word}" for word, n in counts if n)
-    return f"{plural(len(gates), 'gate')}: {said}" if len(gates) else ""
+    return f"{plural(len(gates), 'gate')}: {said}"

@@ -18,7 +18,7 @@ def summary(report: Report, place: str) -> str:
         said[0] += f" (the ends of {len(report.names)} dictionaries)"
     if arm is not None:
         said.append(f"{arm.explainer} judged by {arm.scorer}, grade {arm.grade}")
-    said += [tally(report.gates)] if len(report.gates) else []
+    said += [gates] if (gates := tally(report.gates)) else []
     missing, asked = int(report.scores["value"].isna().sum()), len(report.scores)
     said += [f"{count(missing)} of {count(asked)} scores unscored", cost(report), f"report: {place}"]
     return " · ".join(" ".join(part.split()) for part in said)
