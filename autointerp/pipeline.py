@@ -12,6 +12,7 @@ from autointerp import assets
 from autointerp import config as configuration
 from autointerp.audit.calibration import planted
 from autointerp.audit.roles import Roles
+from autointerp.causal import stage as causal
 from autointerp.collect import stage as collect
 from autointerp.config import PARAPHRASED, AuditConfig, LexicalExplainer, LLMScorer, RunConfig
 from autointerp.errors import GateFailed, UserError
@@ -41,8 +42,15 @@ STAGES: dict[str, Stage] = {
     "evidence": evidence,
     "explain": explain,
     "score": score,
+    "causal": causal,
     "report": report,
 }
+OPTIONAL = ("causal",)  # only where the config has a table of that name
+
+
+def stages_of(config: RunConfig) -> dict[str, Stage]:
+    """The stages of a run, in order."""
+    return {name: stage for name, stage in STAGES.items() if name not in OPTIONAL or getattr(config, name) is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +91,7 @@ def run(
     job = open_job(config, out)
     directory = job.directory
     try:
-        for name, stage in STAGES.items():
+        for name, stage in stages_of(config).items():
             if only in (None, name):
                 do(job, name, stage)
                 if only:
@@ -95,7 +103,7 @@ def run(
                     raise UserError(
                         f"you asked for the {only} stage alone",
                         f"it needs {name}, and {reason}",
-                        f"run `autointerp {name}` or `autointerp run` first",
+                        f"run {'' if name in OPTIONAL else f'`autointerp {name}` or '}`autointerp run` first",
                     )
     finally:
         job.close()
