@@ -52,7 +52,8 @@ def agreement(
 
     `weight` [n] is for how many of them each one that was ablated stands, itself included, so that it adds to n; where
     it is 0 the effect is not known. Loudness and attribution are known of all, and their ranks are exact; what needs
-    the order by ablation is then an estimate (Horvitz and Thompson 1952).
+    the order by ablation is then an estimate (Horvitz and Thompson 1952), and the hits lean towards what was ablated on
+    purpose, since what it missed may not have been drawn.
 
     Effects count with their sign: what speaks for the target comes first, what speaks against it last, as in
     Templeton et al. 2024. With `magnitude` they count by size. An activation has no sign, so only then could its

@@ -265,8 +265,8 @@ def test_prompts_whose_answers_are_no_tokens_are_left_out_and_counted(job: Job, 
 
 
 def test_files_that_are_not_there_are_refused(job: Job) -> None:
-    config = stage.asked_for(job).model_copy(update={"openings": "nowhere.txt"})
-    with pytest.raises(UserError, match="ou asked for nowhere.txt, but there is no such file"):
+    config = stage.asked_for(job).model_copy(update={"openings": "nowhere"})
+    with pytest.raises(UserError, match="asked for nowhere, but there is no such file"):
         stage.read_openings(job, config)
 
 

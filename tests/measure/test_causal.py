@@ -112,8 +112,9 @@ def test_a_sample_of_the_ablations_gives_what_all_of_them_would() -> None:
         found.append((sample.attribution_ablation, sample.activation_ablation, sample.attributed_hits))
         assert all(rank in causal.ranks(activation)[weight > 0] for rank in sample.loudness)
     truth = (whole.attribution_ablation, whole.activation_ablation, whole.attributed_hits)
-    off = np.abs(np.mean(found, axis=0) - truth)  # ranks of a sample are not quite unbiased
-    assert off[0] < 0.03 and off[1] < 0.03 and off[2] < 0.3
+    off = np.mean(found, axis=0) - truth
+    assert abs(off[0]) < 0.03 and abs(off[1]) < 0.03
+    assert 0 < off[2] < 1  # what is among the ten and was not drawn is missed: the overlap leans upwards
 
 
 @patient
