@@ -405,7 +405,9 @@ class CausalConfig(Record):
     two_hops: str | None = Field(
         None, description="Facts in two steps, in the same form with `via`, the word that is passed by; default none."
     )
-    openings: str = Field("openings/openings.txt", description="Neutral beginnings of texts, one a line.")
+    openings: str = Field(
+        "openings/openings.txt", description="Neutral beginnings of texts, one a line; cut to the shortest."
+    )
     dictionaries: tuple[str, ...] | None = Field(None, description="Only these; default all that learned something.")
     writes: dict[str, str] = Field({}, description="Of a transcoder, the module whose output it reconstructs.")
     features: int = Field(10, ge=0, description="Features of each dictionary that are steered, first of the draw.")

@@ -97,6 +97,7 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
 
 
 def read_openings(job: Job, config: CausalConfig) -> list[list[int]]:
+    """Openings as the subject reads them, cut to the length of the shortest: contexts of one length run together."""
     path = answers.file(config.openings)
     lines = [line for line in path.read_text("utf-8").splitlines() if line.strip()][: config.steered_prompts]
     if len(lines) < 2:
@@ -105,7 +106,8 @@ def read_openings(job: Job, config: CausalConfig) -> list[list[int]]:
             f"it has {len(lines)} and half of them choose the dose",
             "give at least two, one a line",
         )
-    return [[*job.subject.prefix, *job.subject.encode(line)[0]] for line in lines]
+    read = [job.subject.encode(line)[0] for line in lines]
+    return [[*job.subject.prefix, *tokens[: min(map(len, read))]] for tokens in read]
 
 
 @dataclass(frozen=True, slots=True)

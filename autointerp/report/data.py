@@ -147,6 +147,21 @@ class Settings:
     allow: str | None = None
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Causal:
+    """What features do: rows of answers.parquet, the numbers of each, dose curves, and the words of what is steered.
+
+    `explained` is an explanation of each feature that has one; `left_out` counts prompts by the file they are in.
+    """
+
+    answers: pd.DataFrame
+    prompts: pd.DataFrame
+    curves: pd.DataFrame
+    words: pd.DataFrame
+    left_out: dict[str, int]
+    explained: dict[tuple[str, int], str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, eq=False)
 class Report:
     """Everything that the page says, and nothing else: two equal reports render to equal bytes."""
@@ -173,6 +188,7 @@ class Report:
     pictures: dict[int, bytes] = field(default_factory=dict)  # WebP files by context
     circularity: pd.DataFrame = field(default_factory=pd.DataFrame)  # circularity.csv, empty where no audit ran
     confusion: pd.DataFrame = field(default_factory=pd.DataFrame)  # scorer, people, judge, count: see audit.invariance
+    causal: Causal | None = None  # where the run measured what features do
     calibration: pd.DataFrame = field(default_factory=pd.DataFrame)  # calibration.csv, empty on features of a model
 
     @cached_property

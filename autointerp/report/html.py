@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from autointerp import assets
 from autointerp.audit.circularity import MEANING
-from autointerp.report import audit, methods, payload, plots, sentences, tables, wording
+from autointerp.report import audit, causal, methods, payload, plots, sentences, tables, wording
 from autointerp.report.data import GRADES, Report
 
 
@@ -63,6 +63,7 @@ def content(report: Report) -> dict[str, Any]:
         "carried": tables.generalisation(report),
         "forms": tables.by_form(report),
         "carried_note": sentences.generalisation(report),
+        "causal": causal.section(report),
         "chance_at": plots.chance_at(report),
         "panels": plots.panels(report),
         "roles": tables.cells(report.roles),

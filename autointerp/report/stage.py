@@ -23,7 +23,7 @@ from autointerp.measure import calibration
 from autointerp.measure import dictionaries as measure
 from autointerp.rate import ratings
 from autointerp.records import Explanation
-from autointerp.report import csv, html
+from autointerp.report import causal, csv, html
 from autointerp.report.data import Arm, Counts, DictionaryNote, FeatureEvidence, Passage, Report, Settings
 from autointerp.store import digest, digest_of, write_text
 
@@ -78,6 +78,7 @@ def inputs(job: Job) -> dict[str, str]:
                 job.config.calibration and job.config.calibration.model_dump(),
             ]
         ),
+        **({"causal": digest_of(records["causal"].outputs)} if job.config.causal else {}),
         "templates": digest(assets.templates()),
         **({"ratings": digest(folder)} if (folder := job.directory / "ratings").is_dir() else {}),
     }
@@ -108,6 +109,8 @@ def gather(job: Job) -> Report:
     evidence = {name: DictionaryEvidence(job.directory / "evidence", name, split_hash) for name in cfg.dictionaries}
     explanations = explain.read(job.directory / "explanations.parquet")
     scores = pd.read_parquet(job.directory / "scores.parquet").rename(columns={"reason": "unscored_reason"})[SCORES]
+    if cfg.causal is not None:
+        scores = with_causal(job, scores)
     entropies = {
         (name, int(feature)): float(entropy)
         for name, side in evidence.items()
@@ -131,6 +134,12 @@ def gather(job: Job) -> Report:
             arms.append(Arm(explainer, scorer, grade, n_features))
     dictionaries = measure.summarise(scores, figures, entropies, order, cfg.seed, cfg.score.resamples, picked)
     dictionaries = pd.concat([dictionaries, anchored_rows(job, figures, picked)], ignore_index=True)
+    done = None
+    if cfg.causal is not None:
+        done = causal.gather(job, explanations)
+        widths = {name: figures[name].width for name in order}
+        rows = pd.DataFrame(causal.of_dictionaries(job, done, widths), columns=measure.COLUMNS)
+        dictionaries = pd.concat([dictionaries, rows], ignore_index=True)
     effects, confusion = audited(job, scores, roles, picked)
     concepts = pd.read_parquet(job.directory / "concepts.parquet")
     shown = passages(order, evidence, cfg.evidence.bins, concepts)
@@ -173,8 +182,16 @@ def gather(job: Job) -> Report:
         pictures=thumbnails(job, shown),
         circularity=effects,
         confusion=confusion,
+        causal=done,
         calibration=calibrated(job, scores),
     )
+
+
+def with_causal(job: Job, scores: pd.DataFrame) -> pd.DataFrame:
+    """All scores, those of what features do among them, in the order of scores.csv."""
+    more = pd.read_parquet(job.directory / "causal" / "scores.parquet").rename(columns={"reason": "unscored_reason"})
+    order = ["dictionary", "feature", "metric", "control", "explainer", "scorer"]
+    return pd.concat([scores, more[SCORES]], ignore_index=True).sort_values(order, kind="stable", ignore_index=True)
 
 
 def sampled(frame: pd.DataFrame, picked: Set[tuple[str, int]]) -> pd.DataFrame:

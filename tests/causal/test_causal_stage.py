@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import spearmanr
 from transformers import AutoModelForCausalLM
 
+import autointerp
 from autointerp import config as configuration
 from autointerp.causal import answers, stage, steer
 from autointerp.causal.answers import Asked
@@ -20,6 +22,7 @@ from autointerp.errors import UserError
 from autointerp.job import Job
 from autointerp.pipeline import STAGES, do, open_job, stages_of
 from tests import planted, sighted
+from tests.report.builders import HOSTILE
 
 COW = planted.RULES.index(("cow", "horse"))
 SEA = planted.RULES.index(("boat", "wave", "sail"))
@@ -287,3 +290,46 @@ def test_doses_need_one_that_the_feature_reaches(doses: list[float], tree: dict[
 def test_unknown_dictionaries_are_refused(tree: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="causal names the dictionary 'roles', which is not one of"):
         configuration.build(tree | {"causal": tree["causal"] | {"dictionaries": ["roles"]}}, "test")
+
+
+# ---- the report
+
+
+def test_a_run_says_what_features_do(tree: dict[str, Any], tmp_path: Path) -> None:
+    hostile = PROMPTS[0] | {"family": HOSTILE, "text": f"{HOSTILE} the storm of the cow", "via": HOSTILE}
+    changes = {
+        "prompts": lines(tmp_path / "prompts.jsonl", [*PROMPTS, hostile]),
+        "two_hops": lines(tmp_path / "hops.jsonl", [hostile]),
+        "features": 4,
+    }
+    run = autointerp.run(
+        configuration.build(tree | {"causal": tree["causal"] | changes}, "test"), out=tmp_path / "runs"
+    )
+    rows = run.dictionaries().set_index(["metric", "control"])
+    prompts = pd.read_parquet(run.path / "causal" / "answers.parquet").query("kind == 'prompt'")
+    assert len(prompts) == 6
+    enough = [row for row in prompts.to_dict("records") if len(row["feature"]) > 2]
+    known = [spearmanr(row["attribution"], row["ablation"]).statistic for row in enough]
+    assert 0 < len(known) < 6
+    own = rows.loc[("attribution.spearman_ablation", "none")]
+    assert own["value"] == pytest.approx(np.mean(known))
+    assert (own["n"], own["unscored"], own["circularity"]) == (len(known), 6 - len(known), "A")
+    left_out = rows.loc[("attribution.spearman_ablation.leave_one_out", "none")]
+    assert left_out["low"] <= own["value"] <= left_out["high"]
+    scores = run.scores().query("metric == 'steering.concept_rate' and control == 'none'")
+    assert rows.loc[("steering.concept_rate", "none"), "value"] == pytest.approx(scores["value"].mean())
+    assert "steering.concept_rate" in run.features().columns
+    page = run.report.read_text("utf-8")
+    assert 'id="causal"' in page and "<script>alert" not in page and 'onerror="alert' not in page
+    section = page[page.index('id="causal"') :]
+    assert "the subject prefers" not in section and "The subject prefers the right word" in section
+    for metric in ("ablation.error_share", "causal.above_random", "steering.off_distribution"):
+        assert f"<dt>{metric}</dt>" in page
+    assert "No definition is recorded" not in page
+
+
+def test_without_it_the_report_says_nothing_of_it(tree: dict[str, Any], tmp_path: Path) -> None:
+    plain = {name: value for name, value in tree.items() if name != "causal"}
+    run = autointerp.run(configuration.build(plain, "test"), out=tmp_path / "runs")
+    assert 'id="causal"' not in run.report.read_text("utf-8")
+    assert not (run.path / "causal").exists()
