@@ -1,6 +1,7 @@
 """The causal stage on a planted subject whose head reads the directions of its features, so what they do is known."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,10 @@ from autointerp.causal.prompts import Prompt
 from autointerp.errors import UserError
 from autointerp.job import Job
 from autointerp.pipeline import STAGES, do, open_job, stages_of
+from autointerp.report import html
+from autointerp.store import RunDirectory
 from tests import planted, sighted
-from tests.report.builders import HOSTILE
+from tests.report.builders import HOSTILE, build
 
 COW = planted.RULES.index(("cow", "horse"))
 SEA = planted.RULES.index(("boat", "wave", "sail"))
@@ -180,20 +183,27 @@ def test_a_clamp_at_the_features_own_activation_changes_nothing(job: Job) -> Non
     assert compared
 
 
-def test_what_is_done_is_not_done_again(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = {name: (job.directory / "causal" / name).read_bytes() for name in ("answers.parquet", "scores.parquet")}
+def test_what_is_done_is_not_done_again(
+    job: Job, tree: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(job.directory.path, tmp_path / "planted")
+    few = configuration.build(tree | {"causal": tree["causal"] | {"features": 1}}, "test")
+    copied = Job(few, RunDirectory(tmp_path / "planted"))
 
     def die(*_: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(steer, "effects", die)
     with pytest.raises(KeyboardInterrupt):
-        stage.run(job)
+        stage.run(copied)
     monkeypatch.undo()
-    monkeypatch.setattr(answers, "attribute", die)  # all prompts are done: nobody asks for them once more
-    outputs, _ = stage.run(job)
-    assert {path.name: path.read_bytes() for path in outputs if path.name in before} == before
-    assert not (job.directory / "causal" / "parts").exists()
+    for done in ("attribute", "ablate_groups"):  # all prompts are done: nobody asks for them once more
+        monkeypatch.setattr(answers, done, die)
+    monkeypatch.setattr(steer, "own_loss", die)  # and all texts are written
+    outputs, facts = stage.run(copied)
+    assert facts["prompts"] == 6 and all(path.exists() for path in outputs)
+    pd.testing.assert_frame_equal(pd.read_parquet(outputs[0]), table(job, "answers"))
+    assert not (copied.directory / "causal" / "parts").exists()
 
 
 def test_other_settings_and_other_prompts_are_another_stage(job: Job, tree: dict[str, Any], tmp_path: Path) -> None:
@@ -328,8 +338,5 @@ def test_a_run_says_what_features_do(tree: dict[str, Any], tmp_path: Path) -> No
     assert "No definition is recorded" not in page
 
 
-def test_without_it_the_report_says_nothing_of_it(tree: dict[str, Any], tmp_path: Path) -> None:
-    plain = {name: value for name, value in tree.items() if name != "causal"}
-    run = autointerp.run(configuration.build(plain, "test"), out=tmp_path / "runs")
-    assert 'id="causal"' not in run.report.read_text("utf-8")
-    assert not (run.path / "causal").exists()
+def test_without_it_the_report_says_nothing_of_it() -> None:
+    assert 'id="causal"' not in html.render(build())
