@@ -129,6 +129,13 @@ def test_a_weight_is_so_many_equal_values(rows: list[tuple[int, int]], data: st.
     assert (weight * causal.membership(values, top, weight)).sum() == pytest.approx(top)
 
 
+def test_an_overlap_counts_each_for_as_many_as_it_stands_for() -> None:
+    # The two largest of x are 0 and 1; y is known of 0 and 2, two each. If 0 is above 2, both of the two are like it.
+    x, weight = array(4, 3, 2, 1), array(2, 0, 2, 0)
+    assert causal.overlap(x, array(5, np.nan, 1, np.nan), 2, weight) == 2
+    assert causal.overlap(x, array(1, np.nan, 5, np.nan), 2, weight) == 0
+
+
 def test_the_share_of_the_error_by_hand() -> None:
     assert causal.error_share(3.0, 1.0) == causal.error_share(-3.0, 1.0) == 0.25
     assert (causal.error_share(2.0, 0.0), causal.error_share(0.0, -2.0)) == (0, 1)

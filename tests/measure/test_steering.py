@@ -28,6 +28,8 @@ def test_a_curve_by_hand() -> None:
     assert found.off_target == pytest.approx([0, 0])
     # Of the second feature the first one's words are off target.
     assert steering.curve(texts, 1).off_target == pytest.approx([2 / 20, 14 / 20])
+    fewer = written(np.array([[0.0, 0], [8, 8], [2, 0]]))
+    assert steering.curve(fewer, 1).off_target == pytest.approx([2 / 20, 14 / 20])  # less of them is off target, too
     alone = Written(texts.words, texts.hits[:, :, :1], texts.loss, texts.tokens)
     assert np.isnan(steering.curve(alone, 0).off_target).all()
 
