@@ -393,6 +393,44 @@ class AuditConfig(Record):
     )
 
 
+class CausalConfig(Record):
+    """What features do: for answers with a right and some wrong words, and for texts when they are turned up."""
+
+    prompts: str = Field(
+        "prompts/prompts.jsonl",
+        description="JSON lines with family, text, target and at least three baselines: a right next word and wrong "
+        "ones.",
+    )
+    n_prompts: int = Field(60, ge=2, description="At most this many of them, drawn by seed, families in turn.")
+    two_hops: str | None = Field(
+        None, description="Facts in two steps, in the same form with `via`, the word that is passed by; default none."
+    )
+    openings: str = Field(
+        "openings/openings.txt", description="Neutral beginnings of texts, one a line; cut to the shortest."
+    )
+    dictionaries: tuple[str, ...] | None = Field(None, description="Only these; default all that learned something.")
+    writes: dict[str, str] = Field({}, description="Of a transcoder, the module whose output it reconstructs.")
+    features: int = Field(10, ge=0, description="Features of each dictionary that are steered, first of the draw.")
+    doses: tuple[float, ...] = Field(
+        (-1.0, 0.0, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0),
+        description="What a steered feature is clamped at, in multiples of its own maximum.",
+    )
+    steered_prompts: int = Field(8, ge=2, description="Openings that are continued at each dose: half choose the best.")
+    new_tokens: int = Field(20, ge=1, description="Tokens that the subject adds to an opening.")
+    ablated: int = Field(
+        50,
+        ge=10,
+        description="Features at positions of a prompt that are ablated: so many by attribution, and as many drawn by "
+        "seed from the others; all where there are no more.",
+    )
+
+    @model_validator(mode="after")
+    def consistent(self) -> "CausalConfig":
+        if len(set(self.doses)) < len(self.doses) or not any(0 < dose <= 1 for dose in self.doses):
+            raise ValueError(f"causal.doses = {list(self.doses)} has to hold each once, and one above 0 and up to 1")
+        return self
+
+
 class CalibrationConfig(Record):
     """A run on planted features, whose truth is known, to hold the judges of another run against it."""
 
@@ -498,6 +536,7 @@ class RunConfig(Record):
         None, description="A concept list to measure generalisation on."
     )
     audit: AuditConfig | None = Field(None, description="A crossed design, to see how much of a verdict is kinship.")
+    causal: CausalConfig | None = Field(None, description="What features do when they are turned off and up.")
     calibration: CalibrationConfig | None = Field(None, description="What `autointerp calibrate` makes of a config.")
     compare: CompareConfig | None = Field(None, description="What becomes of features as dictionaries grow.")
     circularity: CircularityConfig = CircularityConfig()
@@ -631,6 +670,12 @@ class RunConfig(Record):
                     raise ValueError(f"audit.{field} names {name!r}, which is not one of {sorted(those)}")
                 if name in crossed[:at]:
                     raise ValueError(f"audit.{field} names {name!r} twice")
+        of_causal = (*(self.causal.dictionaries or ()), *self.causal.writes) if self.causal else ()
+        for name in of_causal:
+            if name not in self.dictionaries:
+                raise ValueError(
+                    f"causal names the dictionary {name!r}, which is not one of {sorted(self.dictionaries)}"
+                )
         for name in (self.paraphraser.dictionaries if self.paraphraser else None) or ():
             if name not in self.dictionaries:
                 raise ValueError(

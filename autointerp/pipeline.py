@@ -10,6 +10,7 @@ from autointerp import assets, history
 from autointerp import config as configuration
 from autointerp.audit.calibration import planted
 from autointerp.audit.roles import Roles
+from autointerp.causal import stage as causal
 from autointerp.collect import stage as collect
 from autointerp.compare import stage as compare
 from autointerp.config import PARAPHRASED, AuditConfig, LexicalExplainer, LLMScorer, RunConfig
@@ -42,13 +43,15 @@ STAGES: dict[str, Stage] = {
     "explain": explain,
     "score": score,
     "compare": compare,
+    "causal": causal,
     "report": report,
 }
+OPTIONAL = ("compare", "causal")  # only where the config has a table of that name
 
 
 def stages_of(config: RunConfig) -> dict[str, Stage]:
-    """The stages of a run: dictionaries are compared only where that is asked for."""
-    return {name: stage for name, stage in STAGES.items() if name != "compare" or config.compare is not None}
+    """The stages of a run, in order."""
+    return {name: stage for name, stage in STAGES.items() if name not in OPTIONAL or getattr(config, name) is not None}
 
 
 def run(
@@ -79,7 +82,7 @@ def run(
                     raise UserError(
                         f"you asked for the {only} stage alone",
                         f"it needs {name}, and {reason}",
-                        f"run {'' if name == 'compare' else f'`autointerp {name}` or '}`autointerp run` first",
+                        f"run {'' if name in OPTIONAL else f'`autointerp {name}` or '}`autointerp run` first",
                     )
     finished = Run(directory.path)
     if only is None:

@@ -132,6 +132,11 @@ def plan(config: RunConfig) -> Plan:
             )
     if config.compare is not None:
         stages.append(StagePlan("compare", comparing(config, config.compare)))
+    if config.causal is not None:
+        learned = [name for name, entry in config.dictionaries.items() if entry.control is None]
+        n = len(config.causal.dictionaries or learned)
+        said = f"{config.causal.n_prompts} prompts, {config.causal.features} features steered, {n} dictionaries"
+        stages.append(StagePlan("causal", said))
     stages.append(StagePlan("report", "one HTML page and its CSV files"))
     arms: list[tuple[str, str, str]] = [
         (explainer, scorer, f"{grade}  {MEANING[grade]}") for explainer, scorer, grade in Roles(config).arms()

@@ -55,7 +55,8 @@ class Intervention:
     """Activations a_i of some features become factor * a_i + value, all at once.
 
     features int64 [m]; factor and value [1, m], or [n, m] with a row for each context. positions bool [n, length] says
-    where, None everywhere. In generation it has to cover what is written, too.
+    where, None everywhere. In generation it has to cover what is written, too. directions [m, d_out] are unit vectors,
+    those of the features: others in their place push as hard another way.
     """
 
     at: Reconstruction
@@ -63,6 +64,7 @@ class Intervention:
     factor: Tensor
     value: Tensor
     positions: Tensor | None
+    directions: Tensor
 
     def edits(self) -> dict[str, Edit]:
         """What `losses`, `logits` and `generate` of the subject take, fresh for each call of theirs."""
@@ -97,7 +99,7 @@ class Intervention:
         )
         x = read[where]
         a = dictionary.activations(x, self.features)
-        moved = (factor * a + value - a) @ unit_rows(dictionary, self.features) * dictionary.stretch(x)
+        moved = (factor * a + value - a) @ self.directions * dictionary.stretch(x)
         changed = written.clone()
         changed[where] = (written[where].to(moved.dtype) + moved).to(written.dtype)
         return changed
@@ -149,7 +151,8 @@ def changed(
         else given.to(device, torch.float32)
         for given in (factors, values)
     )
-    return Intervention(at, torch.tensor(list(features), device=device), factor, value, positions)
+    chosen = torch.tensor(list(features), device=device)
+    return Intervention(at, chosen, factor, value, positions, unit_rows(at.dictionary, chosen))
 
 
 def unit_rows(dictionary: Dictionary, features: Tensor) -> Tensor:

@@ -122,11 +122,17 @@ def associate(firing: Sequence[Excerpt], background: Background, maximum: float)
     )
 
 
-def sentence(found: Associations, n_words: int) -> str:
-    """The associations in words; empty when nothing stands out."""
+def standing_out(found: Associations, n_words: int) -> tuple[list[str], list[str], list[str]]:
+    """The words that an explanation names: on firings, before them, and near them."""
     on = [word for word, z in found.on if z > MIN_Z][:n_words]
     near = [word for word, z in found.near if z > MIN_Z][:n_words]
     before = [word for word, z in found.before if z > 2 * MIN_Z and word not in on][:2]
+    return on, before, near
+
+
+def sentence(found: Associations, n_words: int) -> str:
+    """The associations in words; empty when nothing stands out."""
+    on, before, near = standing_out(found, n_words)
     parts = []
     if on:
         parts.append(listed(on))

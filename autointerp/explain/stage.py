@@ -41,6 +41,7 @@ TABLE = pa.schema(
     ]
 )
 LEXICAL_EXCERPTS = 200  # firing excerpts that the lexical explainer counts words in, at most
+WORDLESS = "no word is associated with the firings"
 DRAWS = 1000  # draws of an explainer's excerpts are `sample` for its first candidate and this many more for each other
 
 Key = tuple[str, int]  # (dictionary, feature)
@@ -156,13 +157,19 @@ def by_words(
     background = lexical.Background.of([pool.excerpts[row] for row in pool.rows("explain")])
     found = {}
     for dictionary, feature in keys:
-        firing = firing_excerpts(evidence[dictionary], feature, pool)
-        # The largest of what explainers may see, not of the feature: that would be known from the other split too.
-        largest = max(max(excerpt.activations) for excerpt in firing)
-        text = lexical.sentence(lexical.associate(firing, background, largest), role.words)
-        found[dictionary, feature] = Written(text, "" if text else "no word is associated with the firings")
+        text = lexical.sentence(associations(evidence[dictionary], feature, pool, background), role.words)
+        found[dictionary, feature] = Written(text, "" if text else WORDLESS)
         advance(1)
     return found
+
+
+def associations(
+    side: DictionaryEvidence, feature: int, pool: PoolReader, background: lexical.Background
+) -> lexical.Associations:
+    """The words that go with the firings of a feature in the explain split."""
+    firing = firing_excerpts(side, feature, pool)
+    # The largest of what explainers may see, not of the feature: that would be known from the other split too.
+    return lexical.associate(firing, background, max(max(excerpt.activations) for excerpt in firing))
 
 
 def brought(role: GivenExplainer, dictionaries: list[str], keys: list[Key]) -> dict[Key, Written]:

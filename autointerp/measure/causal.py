@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from autointerp.measure.arrays import NAN, Floats, Ints
-from autointerp.measure.correlation import spearman
+from autointerp.measure.correlation import pearson
 from autointerp.measure.intervals import Interval, mean_interval
 
 TOP = 10  # as many as Templeton et al. 2024 compare
@@ -41,9 +41,19 @@ class Agreement:
 
 
 def agreement(
-    activation: Floats, attribution: Floats, ablation: Floats, top: int = TOP, magnitude: bool = False
+    activation: Floats,
+    attribution: Floats,
+    ablation: Floats,
+    top: int = TOP,
+    magnitude: bool = False,
+    weight: Floats | None = None,
 ) -> Agreement:
     """Activation, attribution and ablation effect of the n active features of a prompt, or features at positions, [n].
+
+    `weight` [n] is for how many of them each one that was ablated stands, itself included, so that it adds to n; where
+    it is 0 the effect is not known. Loudness and attribution are known of all, and their ranks are exact; what needs
+    the order by ablation is then an estimate (Horvitz and Thompson 1952), and the hits lean towards what was ablated on
+    purpose, since what it missed may not have been drawn.
 
     Effects count with their sign: what speaks for the target comes first, what speaks against it last, as in
     Templeton et al. 2024. With `magnitude` they count by size. An activation has no sign, so only then could its
@@ -51,6 +61,8 @@ def agreement(
     """
     activation, attribution, ablation = (np.asarray(values, float) for values in (activation, attribution, ablation))
     n = ablation.size
+    weight = np.ones(n) if weight is None else np.asarray(weight, float)
+    ablation = np.where(weight > 0, ablation, 0.0)
     broken = int((~np.isfinite([activation, attribution, ablation]).all(axis=0)).sum()) if n else 0
     if broken:
         why = f"{broken} of {n} active features have no finite value"
@@ -67,44 +79,67 @@ def agreement(
         attribution, ablation = np.abs(attribution), np.abs(ablation)
     reasons, found = {}, {}
     for name, values in (("attribution_ablation", attribution), ("activation_ablation", activation)):
-        found[name] = float(spearman(values, ablation)) if n > 2 else NAN
+        found[name] = rank_correlation(values, ablation, weight) if n > 2 else NAN
         if n <= 2:
             reasons[name] = f"{n} active features have no correlation worth the name"
         elif np.isnan(found[name]):
-            reasons[name] = f"all {'ablation effects' if np.ptp(ablation) == 0 else name.split('_')[0] + 's'} are equal"
+            idle = np.ptp(ablation[weight > 0]) == 0
+            reasons[name] = f"all {'ablation effects' if idle else name.split('_')[0] + 's'} are equal"
     hits = {"attributed_hits": attribution, "loudest_hits": activation, "expected_hits": np.ones(n)}
     for name, values in hits.items():
-        found[name] = overlap(values, ablation, top) if n > top else NAN
+        found[name] = overlap(values, ablation, top, weight) if n > top else NAN
         if n <= top:
             reasons[name] = f"{n} active features are all among the first {top}"
     if not n:
         reasons["loudness"] = "no feature is active"
-    order = np.argsort(-ablation, kind="stable")[:top]
+    known = np.flatnonzero(weight > 0)
+    order = known[np.argsort(-ablation[known], kind="stable")][:top]
     return Agreement(n=n, **found, loudness=tuple(ranks(activation)[order].tolist()), reasons=reasons)
 
 
-def ranks(values: Floats) -> Floats:
-    """1 for the largest value; equal ones share their mean rank."""
-    from scipy.stats import rankdata  # slow to import, and most processes need no ranks
-
-    found: Floats = rankdata(-values)
+def ranks(values: Floats, weight: Floats | None = None) -> Floats:
+    """1 for the largest value; equal ones share their mean rank. A value of weight w counts as w equal ones."""
+    weight = np.ones(len(values)) if weight is None else weight
+    _, place = np.unique(-values, return_inverse=True)
+    level = np.bincount(place, weight)
+    found: Floats = (np.cumsum(level) - level + (level + 1) / 2)[place]
     return found
 
 
-def overlap(x: Floats, y: Floats, top: int) -> float:
+def rank_correlation(x: Floats, y: Floats, weight: Floats) -> float:
+    """Spearman correlation of x [n], known throughout, with y [n], known where weight [n] is above 0; nan if constant.
+
+    With weights of 1 the same number as scipy's spearmanr.
+    """
+    known = weight > 0
+    rank_x, rank_y = ranks(x)[known], ranks(y[known], weight[known])
+    if not known.any() or np.ptp(rank_x) == 0 or np.ptp(rank_y) == 0:
+        return NAN
+    return float(pearson(rank_x, rank_y, weight[known]))
+
+
+def overlap(x: Floats, y: Floats, top: int, weight: Floats | None = None) -> float:
     """How many of the `top` largest of x [n] are among the `top` largest of y [n].
 
     top where the orders agree, top^2 / n by chance. Where equal values straddle the edge, the mean over all ways to
-    break the tie, in x and y apart: so a constant overlaps with anything as chance does.
+    break the tie, in x and y apart: so a constant overlaps with anything as chance does. With `weight` [n] only the
+    y of weight above 0 are known, each standing for so many.
     """
-    return float((membership(x, top) * membership(y, top)).sum())
+    weight = np.ones(len(y)) if weight is None else weight
+    known = weight > 0
+    both = membership(x, top)[known] * membership(y[known], top, weight[known])
+    return float((weight[known] * both).sum())
 
 
-def membership(values: Floats, top: int) -> Floats:
-    """The chance of each value [n] to be among the `top` largest when ties are broken at random; they add to top."""
-    edge = np.sort(values)[-top]
-    above, level = values > edge, values == edge
-    chance: Floats = above + level * (top - above.sum()) / level.sum()
+def membership(values: Floats, top: int, weight: Floats | None = None) -> Floats:
+    """The chance of each value [n] to be among the `top` largest when ties are broken at random.
+
+    Times `weight` [n], for how many each stands, they add to top.
+    """
+    weight = np.ones(len(values)) if weight is None else weight
+    _, place = np.unique(-values, return_inverse=True)
+    level = np.bincount(place, weight)
+    chance: Floats = np.clip((top - (np.cumsum(level) - level)) / level, 0, 1)[place]
     return chance
 
 

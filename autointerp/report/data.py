@@ -148,6 +148,21 @@ class Settings:
     allow: str | None = None
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Causal:
+    """What features do: rows of answers.parquet, the numbers of each, dose curves, and the words of what is steered.
+
+    `explained` is an explanation of each feature that has one; `left_out` counts prompts by the file they are in.
+    """
+
+    answers: pd.DataFrame
+    prompts: pd.DataFrame
+    curves: pd.DataFrame
+    words: pd.DataFrame
+    left_out: dict[str, int]
+    explained: dict[tuple[str, int], str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, eq=False)
 class Baseline:
     """The run that this one is compared with: baseline.csv, and the settings that differ, before and now."""
@@ -183,6 +198,7 @@ class Report:
     pictures: dict[int, bytes] = field(default_factory=dict)  # WebP files by context
     circularity: pd.DataFrame = field(default_factory=pd.DataFrame)  # circularity.csv, empty where no audit ran
     confusion: pd.DataFrame = field(default_factory=pd.DataFrame)  # scorer, people, judge, count: see audit.invariance
+    causal: Causal | None = None  # where the run measured what features do
     calibration: pd.DataFrame = field(default_factory=pd.DataFrame)  # calibration.csv, empty on features of a model
     comparison: Comparison | None = None  # None where dictionaries were not compared
     densities: dict[str, tuple[float, ...]] = field(default_factory=dict)  # share of positions, of features that fire

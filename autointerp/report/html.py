@@ -16,7 +16,19 @@ from markupsafe import Markup
 from autointerp import assets
 from autointerp.audit.circularity import MEANING
 from autointerp.finished import Run
-from autointerp.report import audit, comparing, drift, gates, methods, payload, plots, sentences, tables, wording
+from autointerp.report import (
+    audit,
+    causal,
+    comparing,
+    drift,
+    gates,
+    methods,
+    payload,
+    plots,
+    sentences,
+    tables,
+    wording,
+)
 from autointerp.report.data import GRADES, Report
 
 
@@ -92,6 +104,7 @@ def content(report: Report) -> dict[str, Any]:
         "carried": tables.generalisation(report),
         "forms": tables.by_form(report),
         "carried_note": sentences.generalisation(report),
+        "causal": causal.section(report),
         "chance_at": plots.chance_at(report),
         "panels": plots.panels(report),
         "compared": comparing.sentences(report),

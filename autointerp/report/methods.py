@@ -1,6 +1,7 @@
 """What the numbers mean and where they end, said only of what this run measured."""
 
 from autointerp.measure.scores import PERCENTILE
+from autointerp.report import causal
 from autointerp.report.data import Report, by_form, texts
 from autointerp.report.sentences import Sentence, say
 from autointerp.report.wording import count, decimal, listing, percent, plural
@@ -125,6 +126,7 @@ DEFINITIONS = {
     "probe.ap_corpus": "The same probe, weighted to the rate at which the feature fires in the corpus.",
     "probe.auroc": "The same probe: the chance that a firing excerpt is ranked above a silent one.",
 }
+DEFINITIONS |= causal.DEFINITIONS
 
 
 def definitions(report: Report) -> tuple[tuple[str, str], ...]:
@@ -314,4 +316,4 @@ def limits(report: Report) -> tuple[Sentence, ...]:
     rubrics = sorted({rubric for rubric in texts(report.scores, "rubric") if rubric})
     if rubrics:
         found.append(f"Rubrics: {listing(rubrics)}.")
-    return tuple(say(text) for text in found)
+    return (*(say(text) for text in found), *causal.limits(report))

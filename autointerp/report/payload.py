@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from autointerp.audit.circularity import MEANING
+from autointerp.report import causal
 from autointerp.report.data import FeatureEvidence, Passage, Report, by_form, flags, numbers, texts
 from autointerp.report.plots import domain
 from autointerp.report.wording import visible
@@ -257,6 +258,7 @@ def chunk_content(
     pieces, edges = Vocabulary(), Vocabulary()
     places = {context: at for at, context in enumerate(sorted(report.pictures))}
     features = {}
+    doses = causal.doses_of(report)
     for key in keys:
         evidence = report.evidence.get(key, FeatureEvidence())
         features[f"{key[0]}/{key[1]}"] = {
@@ -266,6 +268,7 @@ def chunk_content(
             "concept": evidence.concept,
             "home": evidence.home,
             "near": near.get(key, []),
+            **({"doses": doses[key]} if key in doses else {}),
             "histogram": list(evidence.histogram),
             "edges": edges.index(tuple(short(x) for x in evidence.edges)),
         }  # fmt: skip

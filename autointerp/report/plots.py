@@ -17,7 +17,8 @@ def domain(metric: str) -> tuple[float, float]:
     if metric.endswith(PERCENTILE):
         return 0.0, 1.0
     top = 3.0 if metric.startswith("specificity.") else 2.0 if metric.startswith("sensitivity.normalised") else 1.0
-    signed_metric = ".minus_" in metric or metric.startswith(("simulation.", "agreement."))
+    top = 10.0 if metric.startswith("steering.best_dose") else top
+    signed_metric = ".minus_" in metric or metric.startswith(("simulation.", "agreement.", "steering."))
     return (-top, top) if signed_metric else (0.0, top)
 
 

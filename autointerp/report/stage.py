@@ -26,7 +26,7 @@ from autointerp.measure import dictionaries as measure
 from autointerp.measure.baseline import changes
 from autointerp.rate import ratings
 from autointerp.records import Explanation
-from autointerp.report import csv, html
+from autointerp.report import causal, csv, html
 from autointerp.report.data import (
     COMPARED,
     Arm,
@@ -95,6 +95,7 @@ def inputs(job: Job) -> dict[str, str]:
             ]
         ),
         **({"compare": digest_of(records["compare"].outputs)} if job.config.compare is not None else {}),
+        **({"causal": digest_of(records["causal"].outputs)} if job.config.causal else {}),
         "templates": digest(assets.templates()),
         **({"ratings": digest(folder)} if (folder := job.directory / "ratings").is_dir() else {}),
         **gated(job),
@@ -152,6 +153,8 @@ def gather(job: Job) -> Report:
     evidence = {name: DictionaryEvidence(job.directory / "evidence", name, split_hash) for name in cfg.dictionaries}
     explanations = explain.read(job.directory / "explanations.parquet")
     scores = pd.read_parquet(job.directory / "scores.parquet").rename(columns={"reason": "unscored_reason"})[SCORES]
+    if cfg.causal is not None:
+        scores = with_causal(job, scores)
     entropies = {
         (name, int(feature)): float(entropy)
         for name, side in evidence.items()
@@ -174,8 +177,12 @@ def gather(job: Job) -> Report:
             n_features = len(sampled(own, picked).drop_duplicates(["dictionary", "feature"]))
             arms.append(Arm(explainer, scorer, grade, n_features))
     dictionaries = measure.summarise(scores, figures, entropies, order, cfg.seed, cfg.score.resamples, picked)
+    done = causal.gather(job, explanations) if cfg.causal is not None else None
     comparison = compared.read(job.directory / "compare") if cfg.compare is not None else None
-    more = anchored_rows(job, figures, picked), comparison.numbers if comparison else None
+    more = [anchored_rows(job, figures, picked), comparison.numbers if comparison else None]
+    if done is not None:
+        widths = {name: figures[name].width for name in order}
+        more.append(pd.DataFrame(causal.of_dictionaries(job, done, widths), columns=measure.COLUMNS))
     dictionaries = pd.concat([dictionaries, *more], ignore_index=True)
     effects, confusion = audited(job, scores, roles, picked)
     baseline = against_baseline(job, dictionaries, sampled(scores, picked))
@@ -220,6 +227,7 @@ def gather(job: Job) -> Report:
         pictures=thumbnails(job, shown),
         circularity=effects,
         confusion=confusion,
+        causal=done,
         calibration=calibrated(job, scores),
         comparison=comparison,
         densities={name: densities(job, name) for name in order},
@@ -249,6 +257,13 @@ def against_baseline(job: Job, dictionaries: pd.DataFrame, scores: pd.DataFrame)
     resamples = job.config.score.resamples
     changed = changes(csv.as_read(dictionaries), there.dictionaries(), ours, theirs, job.config.seed, resamples)
     return Baseline(there.name, changed, history.differences(there.config, job.config))
+
+
+def with_causal(job: Job, scores: pd.DataFrame) -> pd.DataFrame:
+    """All scores, those of what features do among them, in the order of scores.csv."""
+    more = pd.read_parquet(job.directory / "causal" / "scores.parquet").rename(columns={"reason": "unscored_reason"})
+    order = ["dictionary", "feature", "metric", "control", "explainer", "scorer"]
+    return pd.concat([scores, more[SCORES]], ignore_index=True).sort_values(order, kind="stable", ignore_index=True)
 
 
 def sampled(frame: pd.DataFrame, picked: Set[tuple[str, int]]) -> pd.DataFrame:

@@ -24,6 +24,7 @@ CARRIED = tuple(
     f"{GENERALISATION}{name}"
     for name in ("carries_over", "auroc", "auroc_text", "auroc_image", "auroc_home", "fire_rate")
 )
+CAUSAL = ("attribution.", "activation.", "ablation.", "steering.", "causal.")  # in a section of their own
 HAND_PICKED = "Hand-picked features: which share of the seeded sample do they beat? 0.5 is as if picked by lot"
 OWN_COLUMN = ("explained_variance", "l0")  # they stand in the main table; bounds on dead features stand in its note
 
@@ -174,7 +175,7 @@ def anchor_tables(report: Report) -> tuple[Grid, ...]:
     metrics = [
         metric
         for metric, armed in report.metrics
-        if not (armed or metric in known or metric.startswith(GENERALISATION) or compared(metric))
+        if not (armed or metric in known or metric.startswith((GENERALISATION, *CAUSAL)) or compared(metric))
     ]
     return grids(report, metrics, [None])
 

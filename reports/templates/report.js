@@ -182,7 +182,8 @@
       view.replaceChildren(walk(rows[0]), ...heading(rows[0]),
         element("div", { class: "columns" },
           element("div", {}, ...explanations(rows, scores), ...passages(rows[0], data)),
-          element("div", {}, ...allScores(scores), ...concept(data, scores), ...neighbours(data), ...histogram(data))));
+          element("div", {}, ...allScores(scores), ...concept(data, scores), ...neighbours(data), ...doses(data),
+            ...histogram(data))));
     }
     if (!$("report").hidden) state.scroll = window.scrollY;
     $("report").hidden = true;
@@ -417,6 +418,39 @@
         item.value === null ? element("small", { class: "under why" }, item.reason || "no reason given") : null),
       element("td", { class: "number" }, item.value === null ? element("span", { class: "none" }, "unscored") : number(item)), beside,
       element("td", { class: "number" }, element("small", {}, asked)), element("td", {}, badge(item.grade)));
+  }
+
+  // What the subject writes with the feature clamped at multiples of its own maximum.
+  function doses(data) {
+    const own = (data.doses || []).filter((row) => row[0] === "none");
+    if (!own.length) return [];
+    const [width, height] = [360, 90];
+    const values = data.doses.map((row) => row[2]).filter((value) => value !== null);
+    const [low, high] = [Math.min(0, ...values), Math.max(0.01, ...values)];
+    const x = (at) => 6 + (at * (width - 12)) / Math.max(1, own.length - 1);
+    const y = (value) => height - ((value - low) / (high - low)) * height;
+    const svg = drawn("svg", { class: "doses", width, height: height + 20, viewBox: `0 0 ${width} ${height + 20}`, role: "img",
+      "aria-label": `Share of its words by dose: ${own.map((row) => `${row[1]}: ${row[2] === null ? "unscored" : decimal(row[2])}`).join(", ")}` },
+    drawn("line", { class: "rail", x1: 0, x2: width, y1: y(0), y2: y(0) }));
+    for (const control of [...new Set(data.doses.map((row) => row[0]))].reverse()) {
+      const known = data.doses.filter((row) => row[0] === control).map((row, at) => [at, row[2]]).filter((point) => point[1] !== null);
+      svg.append(drawn("polyline", { class: control === "none" ? "own" : "beside", points: known.map(([at, value]) => `${x(at)},${y(value)}`).join(" ") },
+        titled(control === "none" ? "the feature" : control)));
+    }
+    own.forEach((row, at) => {
+      const tick = drawn("text", { class: "tick", x: x(at), y: height + 15, "text-anchor": "middle" });
+      tick.textContent = `${row[1]}${row[4] ? "*" : ""}`;
+      svg.append(tick);
+    });
+    const body = element("tbody", {}, ...own.map((row) => element("tr", {},
+      element("td", { class: "number" }, `${row[1]}${row[4] ? "*" : ""}`),
+      element("td", { class: "number" }, row[2] === null ? "unscored" : signed(row[2])),
+      element("td", { class: "number" }, row[3] === null ? "unscored" : signed(row[3])),
+      element("td", {}, element("bdi", {}, row[5])))));
+    const head = element("thead", {}, element("tr", {}, ...["dose", "its words", "loss rise", "the first text"].map((text, at) =>
+      element("th", at < 3 ? { scope: "col", class: "number" } : { scope: "col" }, text))));
+    return [element("h2", {}, "Turned up ", element("small", {}, "share of its words over unsteered; thin: controls; * beyond what it ever reaches")),
+      svg, element("div", { class: "wide" }, element("table", {}, head, body))];
   }
 
   function histogram(data) {

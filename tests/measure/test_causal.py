@@ -96,6 +96,46 @@ def test_what_cannot_be_computed_is_nan_with_its_reason() -> None:
     assert broken.reasons["loudness"] == "1 of 12 active features have no finite value"
 
 
+def test_a_sample_of_the_ablations_gives_what_all_of_them_would() -> None:
+    rng, n = np.random.default_rng(0), 200
+    activation, ablation = rng.exponential(size=n), rng.standard_t(3, size=n)
+    attribution = ablation + rng.normal(size=n)
+    whole = causal.agreement(activation, attribution, ablation)
+    first = np.argsort(-np.abs(attribution))[:30]
+    rest = np.setdiff1d(np.arange(n), first)
+    found = []
+    for _ in range(300):
+        weight = np.zeros(n)
+        weight[first], weight[rng.choice(rest, 30, replace=False)] = 1, len(rest) / 30
+        hidden = np.where(weight > 0, ablation, np.nan)  # what was not ablated is not known
+        sample = causal.agreement(activation, attribution, hidden, weight=weight)
+        found.append((sample.attribution_ablation, sample.activation_ablation, sample.attributed_hits))
+        assert all(rank in causal.ranks(activation)[weight > 0] for rank in sample.loudness)
+    truth = (whole.attribution_ablation, whole.activation_ablation, whole.attributed_hits)
+    off = np.mean(found, axis=0) - truth
+    assert abs(off[0]) < 0.03 and abs(off[1]) < 0.03
+    assert 0 < off[2] < 1  # what is among the ten and was not drawn is missed: the overlap leans upwards
+
+
+@patient
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3)), min_size=3, max_size=8), st.data())
+def test_a_weight_is_so_many_equal_values(rows: list[tuple[int, int]], data: st.DataObject) -> None:
+    values, weight = (array(*(row[side] for row in rows)) for side in (0, 1))
+    repeated = np.repeat(values, weight.astype(int))
+    top = data.draw(st.integers(1, len(rows)))
+    place = np.cumsum(weight.astype(int)) - 1
+    np.testing.assert_allclose(causal.ranks(values, weight), causal.ranks(repeated)[place])
+    np.testing.assert_allclose(causal.membership(values, top, weight), causal.membership(repeated, top)[place])
+    assert (weight * causal.membership(values, top, weight)).sum() == pytest.approx(top)
+
+
+def test_an_overlap_counts_each_for_as_many_as_it_stands_for() -> None:
+    # The two largest of x are 0 and 1; y is known of 0 and 2, two each. If 0 is above 2, both of the two are like it.
+    x, weight = array(4, 3, 2, 1), array(2, 0, 2, 0)
+    assert causal.overlap(x, array(5, np.nan, 1, np.nan), 2, weight) == 2
+    assert causal.overlap(x, array(1, np.nan, 5, np.nan), 2, weight) == 0
+
+
 def test_the_share_of_the_error_by_hand() -> None:
     assert causal.error_share(3.0, 1.0) == causal.error_share(-3.0, 1.0) == 0.25
     assert (causal.error_share(2.0, 0.0), causal.error_share(0.0, -2.0)) == (0, 1)
