@@ -69,7 +69,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     folder = write(tmp_path / "own", GOOD)
     assert (
         "use one of detection, detection_images, explain, explain_images, fuzzing, fuzzing_images, generate, mine, "
-        "simulation, specificity, specificity_images or a path to a .md file" in refused(folder, "intent")
+        "paraphrase, simulation, specificity, specificity_images or a path to a .md file" in refused(folder, "intent")
     )
     assert "there is no such folder" in refused(tmp_path / "nowhere")
     assert "there is no nowhere.md" in refused(folder, "nowhere.md")
