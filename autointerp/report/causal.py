@@ -390,7 +390,7 @@ def panel(name: str, own: pd.DataFrame, column: str, title: str, unit: str) -> P
     low, high, ticks = axis([0.0, *seen])
     digits = max(0, -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9))
     across = dict(zip(doses, np.linspace(LEFT + 14, RIGHT - 14, len(doses)).round(2).tolist(), strict=True))
-    series = []
+    series: list[Series] = []
     for control, word in NAMES.items():
         if control in means.index.get_level_values("control"):
             values = [(across[dose], means[control, dose]) for dose in doses]
