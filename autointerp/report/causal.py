@@ -390,14 +390,15 @@ def panel(name: str, own: pd.DataFrame, column: str, title: str, unit: str) -> P
     low, high, ticks = axis([0.0, *seen])
     digits = max(0, -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9))
     across = dict(zip(doses, np.linspace(LEFT + 14, RIGHT - 14, len(doses)).round(2).tolist(), strict=True))
-    series = []
+    series: list[Series] = []
     for control, word in NAMES.items():
         if control in means.index.get_level_values("control"):
             values = [(across[dose], means[control, dose]) for dose in doses]
             points = tuple(
                 (x, Mark(place(y, low, high, BOTTOM, TOP), None, None)) for x, y in values if not math.isnan(y)
             )
-            series.append(Series(word, points, points[0][1].at if points else 0.0, plain=not word))
+            # The curves part from one place on the left, where their names would lie on each other.
+            series.append(Series(word, points, TOP + 14.0 * (len(series) - 1) - 8, plain=not word))
     beyond = own.groupby("dose")["off_distribution"].first()
     sizes = tuple((x, f"{dose:g}{'*' if beyond[dose] else ''}") for dose, x in across.items())
     main = ", ".join(f"{dose:g}: {decimal(means[NONE, dose])}" for dose in doses)

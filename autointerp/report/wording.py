@@ -78,6 +78,7 @@ def model_name(identifier: str) -> str:
 QUESTIONS = {
     "lexical_floor": "floor",
     "generalisation": "",
+    "causal": "",
     "probe_logistic": "logistic probe",
     "sensitivity": "",
 }
@@ -113,6 +114,18 @@ NUMBERS |= {
     "auroc_image": "AUROC in pictures",
     "fire_rate": "fires on its concept",
     "rank": "rank among all features",
+}
+NUMBERS |= {
+    "spearman_ablation": "rank correlation with ablation",
+    "overlap10": "share of the ten that mattered",
+    "loudness_rank": "rank by loudness of the ten that mattered",
+    "error_share": "share through the error term",
+    "concept_rate": "writes its words, over unsteered",
+    "concept_rate_in_range": "the same within its range",
+    "off_distribution": "best dose beyond its range",
+    "off_target": "change of other features' words",
+    "effect": "change of the loss",
+    "above_random": "share of controls exceeded",
 }
 SUFFIXES = {
     "single_token": "single-token features",

@@ -66,6 +66,15 @@ def test_shipped_prompts_are_as_their_record_says() -> None:
     assert min(json.loads(line)["margin"] for line in (SHIPPED / "prompts.jsonl").read_text("utf-8").splitlines()) >= 1
 
 
+def test_shipped_openings_are_as_their_record_says() -> None:
+    folder = assets.datasets() / "openings"
+    (facts,) = tomllib.loads((folder / "dataset.toml").read_text("utf-8"))["files"].values()
+    path = folder / "openings.txt"
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == facts["sha256"]
+    lines = path.read_text("utf-8").splitlines()
+    assert len(set(lines)) == len(lines) == facts["openings"] and all(len(line.split()) >= 3 for line in lines)
+
+
 def test_facts_in_two_steps_do_not_name_what_they_pass_by_and_are_kept_right_or_wrong() -> None:
     facts = [json.loads(line) for line in (SHIPPED / "two_hop.jsonl").read_text("utf-8").splitlines()]
     assert 20 <= len(facts) <= 40
