@@ -8,7 +8,6 @@ import pyarrow as pa
 
 from autointerp.store import write_table
 
-LAWS = ["law", "quantity", "value", "low", "high", "n", "note"]
 NUMBER, COUNT, WORD, FLAG = pa.float64(), pa.int64(), pa.string(), pa.bool_()
 SCHEMAS = {
     # rows of dictionaries.csv
