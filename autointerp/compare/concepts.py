@@ -14,16 +14,14 @@ from autointerp.compare.tables import Rows
 from autointerp.corpus import categories, frequency, sources
 from autointerp.corpus.categories import Category
 from autointerp.errors import UserError
-from autointerp.evidence.replay import CONTEXTS_AT_ONCE, Contexts, Replay
-from autointerp.evidence.selection import build_pool
+from autointerp.evidence.loudest import Parts, in_pool, largest, stacked
+from autointerp.evidence.replay import CONTEXTS_AT_ONCE, Contexts
 from autointerp.job import Job, Site
 from autointerp.measure import completeness as measure
-from autointerp.measure.arrays import Bools, Floats, Ints
-from autointerp.measure.completeness import Activations, Decision
+from autointerp.measure.arrays import Activations, Bools, Floats, Ints
+from autointerp.measure.completeness import Decision
 from autointerp.measure.intervals import Interval
 from autointerp.progress import log, progress
-from autointerp.records import SPLITS
-from autointerp.score.generalisation import largest_by_owner
 from autointerp.subjects.positions import PositionRule
 
 WAYS = ("search", "loudest")  # how candidates are chosen: of all features those that tell best, or the loudest five
@@ -104,7 +102,7 @@ def on_words(job: Job, sides: Sequence[Side], lists: Lists) -> tuple[dict[str, A
     rule = PositionRule(job.config.positions, job.subject, limits)
     sites = sorted({Site(side.site) for side in sides})
     length, size, m = max(map(len, lists.tokens)), CONTEXTS_AT_ONCE, len(lists.tokens)
-    parts: dict[str, list[tuple[Ints, Ints, Floats]]] = {side.name: [] for side in sides}
+    parts: dict[str, Parts] = {side.name: [] for side in sides}
     counts = np.ones(m, bool)
     with progress("reading the concepts", m) as advance:
         for start in range(0, m, size):
@@ -116,54 +114,16 @@ def on_words(job: Job, sides: Sequence[Side], lists: Lists) -> tuple[dict[str, A
                 counts[start : start + size] &= mask[row, last].cpu().numpy()
                 x = hidden[site][row, last]
                 for side in (side for side in sides if side.site == str(site)):
-                    where = torch.arange(len(x), device=x.device) + start
-                    found = (column.cpu().numpy() for column in largest_by_owner(side.dictionary, x, where))
-                    owner, feature, value = found
-                    parts[side.name].append((owner, feature, value))
+                    parts[side.name].append(largest(side.dictionary, x, np.arange(start, start + len(tokens))))
             advance(len(tokens))
     return {side.name: stacked(parts.pop(side.name), m, side.width) for side in sides}, counts
-
-
-def on_corpus(job: Job, sides: Sequence[Side], contexts: Contexts) -> tuple[dict[str, Activations], list[str]]:
-    """The largest activation of every feature in each excerpt [n, width] of the explain pool, and the excerpts' texts.
-
-    They are those of the evidence, the same for every dictionary.
-    """
-    config = job.config.evidence
-    pool = build_pool(contexts, 0, config.pool, job.rng("pool", SPLITS[0]))
-    replay = Replay(job, contexts)
-    rows = np.unique(pool.row)
-    first = np.zeros(len(contexts), np.int64)  # number of the first excerpt of each context
-    first[rows] = np.searchsorted(pool.row, rows)
-    parts: dict[str, list[tuple[Ints, Ints, Floats]]] = {side.name: [] for side in sides}
-    with progress("reading the corpus", len(rows)) as advance:
-        for start in range(0, len(rows), CONTEXTS_AT_ONCE):
-            part = rows[start : start + CONTEXTS_AT_ONCE]
-            for site in sorted({Site(side.site) for side in sides}):
-                hidden, mask = replay.hidden(part, site)
-                owner, position = (index.numpy() for index in mask.nonzero(as_tuple=True))
-                window = position // contexts.size[part][owner]
-                inside = window < contexts.n_windows[part][owner]
-                x, excerpt = hidden[mask][inside], (first[part][owner] + window)[inside]
-                for side in (side for side in sides if side.site == str(site)):
-                    device = side.dictionary.W_enc.device
-                    found = largest_by_owner(side.dictionary, x.to(device), torch.from_numpy(excerpt).to(device))
-                    at, feature, value = (column.cpu().numpy() for column in found)
-                    parts[side.name].append((at, feature, value))
-            advance(len(part))
-    texts = [contexts.excerpt(row, window).text for row, window in zip(pool.row.tolist(), pool.window, strict=True)]
-    return {side.name: stacked(parts.pop(side.name), len(pool), side.width) for side in sides}, texts
-
-
-def stacked(parts: Sequence[tuple[Ints, Ints, Floats]], n: int, width: int) -> Activations:
-    rows, features, values = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return csc_array((values, (rows, features)), shape=(n, width), dtype=np.float32)
 
 
 def decide(job: Job, sides: Sequence[Side], lists: Lists, contexts: Contexts) -> list[Found]:
     """Which words have a feature of their own in each dictionary, by each way of choosing candidates."""
     activations, counts = on_words(job, sides, lists)
-    background, texts = on_corpus(job, sides, contexts)
+    places = {side.name: (Site(side.site), side.dictionary) for side in sides}
+    background, texts = in_pool(job, contexts, "explain", places)
     held = frequency.holding(texts, lists.words)
     excerpt, word = (np.array([pair[place] for pair in held], np.int64) for place in (0, 1))
     holds = csc_array((np.ones(len(held)), (excerpt, word)), shape=(len(texts), len(lists.words)))

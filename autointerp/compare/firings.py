@@ -13,9 +13,8 @@ from autointerp.compare.tables import Rows
 from autointerp.evidence.replay import CONTEXTS_AT_ONCE, Contexts, Replay
 from autointerp.job import Job, Site
 from autointerp.measure import absorption as measure
-from autointerp.measure.arrays import Floats, Ints
+from autointerp.measure.arrays import Activations, Floats, Ints
 from autointerp.measure.dictionaries import share
-from autointerp.measure.generalisation import Activations
 from autointerp.measure.intervals import mean_interval
 from autointerp.measure.neurons import Likeness, likeness, shifts, unlike
 from autointerp.measure.overlap import EDGE, agreement, restricted_cosine

@@ -22,8 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from autointerp.measure.arrays import NAN, Bools, Floats, Ints
-from autointerp.measure.generalisation import Activations
+from autointerp.measure.arrays import NAN, Activations, Bools, Floats, Ints
 from autointerp.measure.intervals import Interval, ratio_interval
 from autointerp.measure.neighbours import nearest
 from autointerp.measure.splitting import NONE, Step

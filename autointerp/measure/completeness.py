@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csc_array, csr_array
 
-from autointerp.measure.arrays import NAN, RESOLUTION, Bools, Floats, Ints
+from autointerp.measure.arrays import NAN, RESOLUTION, Activations, Bools, Floats, Ints
 from autointerp.measure.intervals import wilson
 
 CANDIDATES = 5
@@ -30,7 +30,6 @@ AREA = 0.95  # AUROC from which on a feature tells a word from the others of its
 PRECISION = 0.5  # at or below which a feature is about something else, whatever the pseudo-concepts say
 LEVEL = 0.5  # share of its loudness on a word from which on a feature counts as being that loud elsewhere
 
-Activations: TypeAlias = "csc_array[np.float32]"
 Sums: TypeAlias = "csr_array[np.float64]"
 
 

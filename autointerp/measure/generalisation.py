@@ -13,17 +13,13 @@ matched distractors of the same form; a feature that is silent on them or equall
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csc_array
 
-from autointerp.measure.arrays import NAN, RESOLUTION, Bools, Floats, Ints
+from autointerp.measure.arrays import NAN, RESOLUTION, Activations, Bools, Floats, Ints
 
 COLUMNS = 256  # features made dense at once, so that memory does not grow with the width
-
-Activations: TypeAlias = "csc_array[np.float32]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from autointerp.measure.arrays import NAN, RESOLUTION, Floats, Ints
+from autointerp.measure.arrays import NAN, RESOLUTION, Activations, Floats, Ints
 from autointerp.measure.dictionaries import share
-from autointerp.measure.generalisation import Activations
 from autointerp.measure.intervals import Interval, mean_interval
 
 LIMIT = 0.3  # the correlation up to which a feature counts as none of the neurons (Templeton et al. 2024)

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csc_array
 
-from autointerp.measure.arrays import NAN, Floats, Ints
+from autointerp.measure.arrays import NAN, Activations, Floats, Ints
 from autointerp.measure.dictionaries import share
-from autointerp.measure.generalisation import Activations
 from autointerp.measure.intervals import Interval
 from autointerp.measure.splitting import NONE, Step
 

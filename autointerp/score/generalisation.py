@@ -10,21 +10,19 @@ from math import isnan
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from scipy.sparse import csc_array
-from torch import Tensor
 
 from autointerp import pictures
 from autointerp.config import GeneralisationConfig
 from autointerp.corpus import concepts, sources
 from autointerp.corpus.concepts import Member
 from autointerp.corpus.text import split_of
-from autointerp.dictionaries import Dictionary
 from autointerp.errors import UserError
+from autointerp.evidence.loudest import Parts, largest, stacked
 from autointerp.evidence.reader import DictionaryEvidence
 from autointerp.job import Job
 from autointerp.measure import generalisation as measure
+from autointerp.measure.arrays import Activations
 from autointerp.progress import log, progress
 from autointerp.records import UNSCORED, Score
 from autointerp.subjects.positions import PositionRule
@@ -128,11 +126,11 @@ def decodes(member: Member) -> bool:
     return True
 
 
-def by_member(job: Job, members: Sequence[Member], names: Sequence[str]) -> dict[str, measure.Activations]:
+def by_member(job: Job, members: Sequence[Member], names: Sequence[str]) -> dict[str, Activations]:
     """The largest activation of every feature at the counted positions of each member: [members, width] each."""
     rule = PositionRule(job.config.positions, job.subject, job.directory.facts("collect")["norm_limits"])
     sites, size = {job.sites[name] for name in names}, job.config.collect.batch_size
-    found: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {name: [] for name in names}
+    parts: dict[str, Parts] = {name: [] for name in names}
     with progress("reading the concept list", len(members)) as advance:
         for start in range(0, len(members), size):
             batch = members[start : start + size]
@@ -141,15 +139,10 @@ def by_member(job: Job, members: Sequence[Member], names: Sequence[str]) -> dict
             for site in sites:
                 mask = rule.mask(contexts, hidden[site], str(site))
                 for name in (name for name in names if job.sites[name] == site):
-                    row, feature, largest = largest_by_row(job.dictionaries[name], hidden[site], mask)
-                    found[name].append((row + start, feature, largest))
+                    owner = mask.nonzero()[:, 0].cpu().numpy() + start
+                    parts[name].append(largest(job.dictionaries[name], hidden[site][mask], owner))
             advance(len(batch))
-    whole = {}
-    for name, parts in found.items():
-        rows, features, loudest = (torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True))
-        shape = (len(members), job.dictionaries[name].width)
-        whole[name] = csc_array((loudest, (rows, features)), shape=shape, dtype=np.float32)
-    return whole
+    return {name: stacked(parts.pop(name), len(members), job.dictionaries[name].width) for name in names}
 
 
 def as_context(job: Job, member: Member) -> tuple[list[int], bytes]:
@@ -159,21 +152,6 @@ def as_context(job: Job, member: Member) -> tuple[list[int], bytes]:
     picture, _ = pictures.read(member.image)
     seen = job.subject.look(picture, member.text, job.hooks)
     return list(seen.tokens[: job.length]), seen.image
-
-
-def largest_by_row(dictionary: Dictionary, hidden: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(row, feature, largest a_i) for every row of hidden [n, length, d] and feature that fires where mask holds."""
-    return largest_by_owner(dictionary, hidden[mask], mask.nonzero()[:, 0])
-
-
-def largest_by_owner(dictionary: Dictionary, x: Tensor, owner: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(owner, feature, largest a_i) over the positions x [n, d] of each owner [n], where a feature fires."""
-    at, feature, value = dictionary.encode_sparse(x.float())
-    activation = (value * dictionary.feature_norms[feature]).float()
-    keep = (activation > 0) & activation.isfinite()
-    key, group = torch.unique(owner[at[keep]] * dictionary.width + feature[keep], return_inverse=True)
-    largest = torch.zeros(len(key), device=x.device).scatter_reduce_(0, group, activation[keep], "amax")
-    return key // dictionary.width, key % dictionary.width, largest
 
 
 def numbered(members: Sequence[Member], forms: Sequence[str], explain_share: float) -> measure.Members:
@@ -197,7 +175,7 @@ def one_dictionary(
     members: Sequence[Member],
     forms: Sequence[str],
     places: measure.Members,
-    activations: measure.Activations,
+    activations: Activations,
 ) -> list[Found]:
     """What is found of the alive features of a dictionary that were drawn or picked, in the order of their evidence."""
     features = np.array(side.alive, dtype=np.int64)

@@ -8,12 +8,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-import torch
-from torch import Tensor
-
 from autointerp import rubric
 from autointerp.config import Generator
-from autointerp.dictionaries import Dictionary
+from autointerp.evidence.loudest import in_texts
 from autointerp.evidence.reader import DictionaryEvidence
 from autointerp.job import Job
 from autointerp.llm.client import Client
@@ -23,10 +20,7 @@ from autointerp.prompt import line, neutral
 from autointerp.records import Verdict
 from autointerp.rubric import Rubric
 from autointerp.score.cases import Case
-from autointerp.subjects.positions import PositionRule
 
-TEXTS_AT_ONCE = 64
-STEP = 32
 TEXT, NEAR_MISS, ORIGINAL = "text", "near_miss", "original"
 HALF = re.compile("[\ud800-\udfff]")  # of a character, which JSON may hold and no tokenizer reads
 Written = dict[str, list[str]]  # texts by stratum
@@ -118,54 +112,9 @@ def read(reply: Reply, role: Generator) -> tuple[Written, str]:
 
 
 def measured(job: Job, wanted: Sequence[tuple[str, int, str]]) -> list[float]:
-    """The largest activation of a feature at the counted positions of a text, for each (dictionary, feature, text).
-
-    A text is one context: the subject's own special tokens around it, cut at the length of a context. It is padded to
-    the next multiple of STEP tokens: by its own length, so that no other text can move its activations.
-    """
-    found: dict[tuple[str, int, str], float] = {}
-    most, subject = job.config.corpus.context_length, job.subject
-    rule = PositionRule(job.config.positions, subject, job.directory.facts("collect")["norm_limits"])
-    tokens = {text: subject.alone(text, most) for text in sorted({text for _, _, text in wanted})}
-    padded = {text: min(most, -(-len(ids) // STEP) * STEP) for text, ids in tokens.items()}
-    asked: dict[tuple[str, str], list[int]] = {}
-    for dictionary, feature, text in wanted:
-        asked.setdefault((dictionary, text), []).append(feature)
-    names = sorted({dictionary for dictionary, _, _ in wanted})
-    with progress("measuring the subject on texts", len(tokens)) as advance:
-        for length, batch in batches(padded):
-            contexts = [tokens[text] for text in batch]
-            hidden = job.hidden(contexts, {job.sites[name] for name in names}, length=length)
-            for name in names:
-                site = job.sites[name]
-                mask = rule.mask(contexts, hidden[site], str(site))
-                features = sorted({f for text in batch for f in asked.get((name, text), ())})
-                largest = largest_of(job.dictionaries[name], hidden[site], mask, features)
-                place = {feature: at for at, feature in enumerate(features)}
-                for row, text in enumerate(batch):
-                    for feature in asked.get((name, text), ()):
-                        found[name, feature, text] = float(largest[row, place[feature]])
-            advance(len(batch))
-    return [found[key] for key in wanted]
-
-
-def batches(padded: Mapping[str, int]) -> Iterator[tuple[int, list[str]]]:
-    """(length, texts): up to TEXTS_AT_ONCE texts that are padded to the same length."""
-    for length in sorted(set(padded.values())):
-        alike = [text for text, own in padded.items() if own == length]
-        for start in range(0, len(alike), TEXTS_AT_ONCE):
-            yield length, alike[start : start + TEXTS_AT_ONCE]
-
-
-def largest_of(dictionary: Dictionary, hidden: Tensor, mask: Tensor, features: Sequence[int]) -> Tensor:
-    """The largest activation a_i, 0 where silent, of hook outputs [n, length, d] by text and feature: [n, features]."""
-    column = torch.full((dictionary.width,), -1, dtype=torch.int64, device=hidden.device)
-    column[list(features)] = torch.arange(len(features), device=hidden.device)
-    owner = mask.nonzero()[:, 0]
-    at, feature, value = dictionary.encode_sparse(hidden[mask].float())
-    activation = value * dictionary.feature_norms[feature]
-    keep = (column[feature] >= 0) & (activation > 0) & activation.isfinite()
-    places = owner[at[keep]] * len(features) + column[feature[keep]]
-    largest = torch.zeros(len(hidden) * len(features), dtype=torch.float32, device=hidden.device)
-    largest.scatter_reduce_(0, places, activation[keep].float(), "amax")
-    return largest.view(len(hidden), len(features))
+    """The largest activation of a feature at the counted positions of a text, for each (dictionary, feature, text)."""
+    texts = sorted({text for _, _, text in wanted})
+    place = {text: at for at, text in enumerate(texts)}
+    loudest = in_texts(job, texts, sorted({dictionary for dictionary, _, _ in wanted}))
+    by_text = {name: activations.tocsr() for name, activations in loudest.items()}
+    return [float(by_text[dictionary][place[text], feature]) for dictionary, feature, text in wanted]

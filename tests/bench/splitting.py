@@ -15,7 +15,7 @@ import torch
 from scipy.sparse import csc_array
 
 from autointerp.measure.absorption import absorption, counterparts
-from autointerp.measure.generalisation import Activations
+from autointerp.measure.arrays import Activations
 from autointerp.measure.neighbours import directions_like, nearest, nearest_others, random_directions, threshold
 from autointerp.measure.neurons import likeness, shifts
 from autointerp.measure.overlap import restricted_cosine

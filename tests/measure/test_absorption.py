@@ -12,8 +12,7 @@ from scipy.sparse import csc_array
 
 from autointerp.measure import absorption as module
 from autointerp.measure.absorption import absorption, counterparts
-from autointerp.measure.arrays import Bools, Ints
-from autointerp.measure.generalisation import Activations
+from autointerp.measure.arrays import Activations, Bools, Ints
 from autointerp.measure.splitting import NONE, Step
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from scipy.sparse import csc_array
 
 from autointerp.measure import completeness
-from autointerp.measure.arrays import Floats, Ints
-from autointerp.measure.completeness import Activations, Contexts, Share
+from autointerp.measure.arrays import Activations, Floats, Ints
+from autointerp.measure.completeness import Contexts, Share
 
 patient = settings(deadline=None, max_examples=60)  # the machine may be busy
 

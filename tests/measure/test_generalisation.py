@@ -14,8 +14,8 @@ from scipy.sparse import csc_array
 from sklearn.metrics import roc_auc_score
 
 from autointerp.measure import generalisation
-from autointerp.measure.arrays import Floats, Ints
-from autointerp.measure.generalisation import Activations, Carried, Members
+from autointerp.measure.arrays import Activations, Floats, Ints
+from autointerp.measure.generalisation import Carried, Members
 
 patient = settings(deadline=None, max_examples=60)  # the machine may be busy
 

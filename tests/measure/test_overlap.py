@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csc_array
 
 from autointerp.measure import overlap
-from autointerp.measure.generalisation import Activations
+from autointerp.measure.arrays import Activations
 from autointerp.measure.overlap import agreement, restricted_cosine
 from autointerp.measure.splitting import Step
 

@@ -7,13 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from autointerp import config as configuration
 from autointerp.config import Generator
-from autointerp.dictionaries.canonical import Dictionary
+from autointerp.evidence import loudest
 from autointerp.evidence.reader import DictionaryEvidence
 from autointerp.job import Job
 from autointerp.llm.protocol import Reply, Request
@@ -268,40 +265,6 @@ def test_texts_are_measured_alike_alone_and_among_others(job: Job) -> None:
         ("rules", f, f"the {word} and {filler}") for f in FEATURES for word in RULES[f] for filler in planted.FILLERS
     ]
     together = sensitivity.measured(job, texts)
-    assert len({text for _, _, text in texts}) > sensitivity.TEXTS_AT_ONCE
+    assert len({text for _, _, text in texts}) > loudest.TEXTS_AT_ONCE
     some = np.random.default_rng(0).permutation(len(texts))[:20]
     assert [together[at] for at in some] == [sensitivity.measured(job, [texts[at]])[0] for at in some]
-
-
-# the largest activation of a text
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.integers(0, 2**32),
-    st.sampled_from(["relu", "jumprelu", "topk"]),
-    st.integers(1, 4),
-    st.lists(st.integers(0, 11), unique=True, max_size=12),
-)
-def test_the_largest_activation_equals_a_dense_maximum(seed: int, kind: Any, n: int, features: list[int]) -> None:
-    rng = torch.Generator().manual_seed(seed)
-    W_enc, W_dec = torch.randn(5, 12, generator=rng), 3 * torch.randn(12, 5, generator=rng)
-    dictionary = Dictionary(
-        W_enc,
-        torch.randn(12, generator=rng) - 1,
-        W_dec,
-        torch.zeros(5),
-        kind,
-        {},
-        threshold=torch.rand(12, generator=rng) if kind == "jumprelu" else None,
-        k=3 if kind == "topk" else None,
-    )
-    hidden, mask = torch.randn(n, 6, 5, generator=rng), torch.rand(n, 6, generator=rng) < 0.6
-    mask[0] = False  # a text without a counted position
-    found = sensitivity.largest_of(dictionary, hidden, mask, features)
-    assert found.shape == (n, len(features))
-    dense = dictionary.encode(hidden.flatten(0, 1)).view(n, 6, 12) * W_dec.norm(dim=1)
-    for row in range(n):
-        for column, feature in enumerate(features):
-            slow = max([0.0, *(float(dense[row, at, feature]) for at in range(6) if mask[row, at])])
-            assert float(found[row, column]) == pytest.approx(slow, rel=1e-5)
