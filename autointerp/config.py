@@ -465,6 +465,21 @@ class CompareConfig(Record):
     points: int = Field(4000, ge=1, description="Features on the map, in equal shares of each dictionary.")
 
 
+class WatchConfig(Record):
+    """Lists of what matters for safety: when does the feature fire that seems to stand for it?"""
+
+    lists: str = Field(
+        "watch", description="A folder of lists: TOML files with `terms` and `pairs` of a concerning and a benign text."
+    )
+    dictionaries: tuple[str, ...] | None = Field(None, description="Only these; default all, controls among them.")
+    false_positive_rate: float = Field(
+        0.05, ge=0, lt=1, description="The share of benign texts in which a feature may fire at its threshold."
+    )
+    permutations: int = Field(
+        100, ge=1, description="How often the search is done again with the texts of pairs exchanged at random."
+    )
+
+
 class CircularityConfig(Record):
     """Who may grade whom."""
 
@@ -537,6 +552,7 @@ class RunConfig(Record):
     )
     audit: AuditConfig | None = Field(None, description="A crossed design, to see how much of a verdict is kinship.")
     causal: CausalConfig | None = Field(None, description="What features do when they are turned off and up.")
+    watch: WatchConfig | None = Field(None, description="When features fire that seem to stand for what is watched.")
     calibration: CalibrationConfig | None = Field(None, description="What `autointerp calibrate` makes of a config.")
     compare: CompareConfig | None = Field(None, description="What becomes of features as dictionaries grow.")
     circularity: CircularityConfig = CircularityConfig()
@@ -670,12 +686,16 @@ class RunConfig(Record):
                     raise ValueError(f"audit.{field} names {name!r}, which is not one of {sorted(those)}")
                 if name in crossed[:at]:
                     raise ValueError(f"audit.{field} names {name!r} twice")
-        of_causal = (*(self.causal.dictionaries or ()), *self.causal.writes) if self.causal else ()
-        for name in of_causal:
-            if name not in self.dictionaries:
-                raise ValueError(
-                    f"causal names the dictionary {name!r}, which is not one of {sorted(self.dictionaries)}"
-                )
+        asked_of = {
+            "causal": (*(self.causal.dictionaries or ()), *self.causal.writes) if self.causal else (),
+            "watch": (self.watch.dictionaries or ()) if self.watch else (),
+        }
+        for table, asked in asked_of.items():
+            for name in asked:
+                if name not in self.dictionaries:
+                    raise ValueError(
+                        f"{table} names the dictionary {name!r}, which is not one of {sorted(self.dictionaries)}"
+                    )
         for name in (self.paraphraser.dictionaries if self.paraphraser else None) or ():
             if name not in self.dictionaries:
                 raise ValueError(

@@ -25,6 +25,7 @@ from autointerp.report import csv, drift, html
 from autointerp.report import stage as report
 from autointerp.score import stage as score
 from autointerp.store import RunDirectory, write_text
+from autointerp.watch import stage as watch
 
 
 class Stage(Protocol):
@@ -44,9 +45,10 @@ STAGES: dict[str, Stage] = {
     "score": score,
     "compare": compare,
     "causal": causal,
+    "watch": watch,
     "report": report,
 }
-OPTIONAL = ("compare", "causal")  # only where the config has a table of that name
+OPTIONAL = ("compare", "causal", "watch")  # only where the config has a table of that name
 
 
 def stages_of(config: RunConfig) -> dict[str, Stage]:

@@ -137,6 +137,9 @@ def plan(config: RunConfig) -> Plan:
         n = len(config.causal.dictionaries or learned)
         said = f"{config.causal.n_prompts} prompts, {config.causal.features} features steered, {n} dictionaries"
         stages.append(StagePlan("causal", said))
+    if config.watch is not None:
+        n = len(config.watch.dictionaries or config.dictionaries)
+        stages.append(StagePlan("watch", f"the lists of {config.watch.lists}, {n} dictionaries"))
     stages.append(StagePlan("report", "one HTML page and its CSV files"))
     arms: list[tuple[str, str, str]] = [
         (explainer, scorer, f"{grade}  {MEANING[grade]}") for explainer, scorer, grade in Roles(config).arms()

@@ -123,10 +123,10 @@ def decide(job: Job, sides: Sequence[Side], lists: Lists, contexts: Contexts) ->
     """Which words have a feature of their own in each dictionary, by each way of choosing candidates."""
     activations, counts = on_words(job, sides, lists)
     places = {side.name: (Site(side.site), side.dictionary) for side in sides}
-    background, texts = in_pool(job, contexts, "explain", places)
-    held = frequency.holding(texts, lists.words)
+    background = in_pool(job, contexts, "explain", places)
+    held = frequency.holding(background.texts, lists.words)
     excerpt, word = (np.array([pair[place] for pair in held], np.int64) for place in (0, 1))
-    holds = csc_array((np.ones(len(held)), (excerpt, word)), shape=(len(texts), len(lists.words)))
+    holds = csc_array((np.ones(len(held)), (excerpt, word)), shape=(len(background.texts), len(lists.words)))
     at = measure.Contexts(
         lists.at.word[counts],
         lists.at.template[counts],
@@ -142,7 +142,7 @@ def decide(job: Job, sides: Sequence[Side], lists: Lists, contexts: Contexts) ->
             rng = job.rng("completeness", side.name)
             p = measure.searched(at, heard, rng).p if way == "search" else None
             areas = measure.areas(at, heard, features)
-            precision = measure.precisions(at, heard, background[side.name], holds, features)
+            precision = measure.precisions(at, heard, background.activations[side.name], holds, features)
             decision = measure.decide(at, features, areas, precision, p)
             chosen = (features == decision.feature[:, None]) & (features >= 0)
             area = np.where(chosen.any(axis=1), areas[np.arange(len(areas)), chosen.argmax(axis=1)], np.nan)

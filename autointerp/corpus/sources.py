@@ -110,7 +110,7 @@ def worded(kinds: tuple[str, ...]) -> str:
     plain = [kind for kind in kinds if kind not in pictures.ENDINGS and not kind.endswith(".gz")]
     if set(pictures.ENDINGS) & set(kinds):
         plain.append("pictures")
-    return f"{', '.join(plain[:-1])} or {plain[-1]}"
+    return " or ".join(filter(None, (", ".join(plain[:-1]), plain[-1])))
 
 
 def has_pictures(config: CorpusConfig) -> bool:

@@ -1,6 +1,7 @@
 """How loud every feature of a dictionary gets in a text, whether it stands alone or is an excerpt of the corpus."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -77,13 +78,17 @@ def batches(padded: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
             yield length, alike[start : start + TEXTS_AT_ONCE]
 
 
-def in_pool(
-    job: Job, contexts: Contexts, split: Split, dictionaries: Mapping[str, tuple[Site, Dictionary]]
-) -> tuple[dict[str, Activations], list[str]]:
-    """The largest activation in each excerpt of the pool of a split, [excerpts, width] by name, and their texts.
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """The excerpts of a pool: their texts, documents [n], and activations [n, width] by dictionary."""
 
-    They are the excerpts of the evidence, the same for every dictionary.
-    """
+    texts: list[str]
+    document: Ints
+    activations: dict[str, Activations]
+
+
+def in_pool(job: Job, contexts: Contexts, split: Split, dictionaries: Mapping[str, tuple[Site, Dictionary]]) -> Heard:
+    """The largest activation in each excerpt of the pool of a split: those of the evidence, for every dictionary."""
     code = SPLITS.index(split)
     pool = build_pool(contexts, code, job.config.evidence.pool, job.rng("pool", split))
     replay = Replay(job, contexts)
@@ -106,4 +111,4 @@ def in_pool(
             advance(len(part))
     texts = [contexts.excerpt(row, window).text for row, window in zip(pool.row.tolist(), pool.window, strict=True)]
     found = {name: stacked(parts.pop(name), len(pool), d.width) for name, (_, d) in dictionaries.items()}
-    return found, texts
+    return Heard(texts, contexts.document[pool.row], found)

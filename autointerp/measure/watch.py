@@ -81,11 +81,6 @@ def choose(half: Half, rate: float) -> Choice | None:
     return Choice(feature, float(at[feature]))
 
 
-def of_feature(half: Half, feature: int, rate: float) -> Choice:
-    """A feature that was chosen otherwise, with its threshold."""
-    return Choice(feature, float(thresholds(half, rate)[feature]))
-
-
 def rates(half: Half, choice: Choice) -> Rates:
     """What a choice is worth on the other half."""
     concerning, twins, others = (

@@ -163,6 +163,15 @@ class Causal:
     explained: dict[tuple[str, int], str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Watched:
+    """What was looked at for the lists that are watched: watch.csv, texts with what they do, and what the lists are."""
+
+    found: pd.DataFrame
+    texts: pd.DataFrame
+    lists: pd.DataFrame
+
+
 @dataclass(frozen=True, eq=False)
 class Baseline:
     """The run that this one is compared with: baseline.csv, and the settings that differ, before and now."""
@@ -199,6 +208,7 @@ class Report:
     circularity: pd.DataFrame = field(default_factory=pd.DataFrame)  # circularity.csv, empty where no audit ran
     confusion: pd.DataFrame = field(default_factory=pd.DataFrame)  # scorer, people, judge, count: see audit.invariance
     causal: Causal | None = None  # where the run measured what features do
+    watched: Watched | None = None  # where the run watches for something
     calibration: pd.DataFrame = field(default_factory=pd.DataFrame)  # calibration.csv, empty on features of a model
     comparison: Comparison | None = None  # None where dictionaries were not compared
     densities: dict[str, tuple[float, ...]] = field(default_factory=dict)  # share of positions, of features that fire

@@ -27,6 +27,7 @@ from autointerp.report import (
     plots,
     sentences,
     tables,
+    watch,
     wording,
 )
 from autointerp.report.data import GRADES, Report
@@ -105,6 +106,7 @@ def content(report: Report) -> dict[str, Any]:
         "forms": tables.by_form(report),
         "carried_note": sentences.generalisation(report),
         "causal": causal.section(report),
+        "watch": watch.section(report),
         "chance_at": plots.chance_at(report),
         "panels": plots.panels(report),
         "compared": comparing.sentences(report),

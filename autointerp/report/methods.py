@@ -1,7 +1,7 @@
 """What the numbers mean and where they end, said only of what this run measured."""
 
 from autointerp.measure.scores import PERCENTILE
-from autointerp.report import causal
+from autointerp.report import causal, watch
 from autointerp.report.data import Report, by_form, texts
 from autointerp.report.sentences import Sentence, say
 from autointerp.report.wording import count, decimal, listing, percent, plural
@@ -126,7 +126,7 @@ DEFINITIONS = {
     "probe.ap_corpus": "The same probe, weighted to the rate at which the feature fires in the corpus.",
     "probe.auroc": "The same probe: the chance that a firing excerpt is ranked above a silent one.",
 }
-DEFINITIONS |= causal.DEFINITIONS
+DEFINITIONS |= causal.DEFINITIONS | watch.DEFINITIONS
 
 
 def definitions(report: Report) -> tuple[tuple[str, str], ...]:
@@ -138,7 +138,7 @@ def definitions(report: Report) -> tuple[tuple[str, str], ...]:
         "retrieved": settings.retrieved,
         "contexts": plural(loss_contexts(report), "context"),
     }
-    metrics = dict.fromkeys(metric for metric, _ in report.metrics if not by_form(metric))
+    metrics = dict.fromkeys(watch.of_any_list(metric) for metric, _ in report.metrics if not by_form(metric))
     return tuple(
         (metric, DEFINITIONS[metric].format(**filled) if metric in DEFINITIONS else derived(metric))
         for metric in metrics
@@ -316,4 +316,4 @@ def limits(report: Report) -> tuple[Sentence, ...]:
     rubrics = sorted({rubric for rubric in texts(report.scores, "rubric") if rubric})
     if rubrics:
         found.append(f"Rubrics: {listing(rubrics)}.")
-    return (*(say(text) for text in found), *causal.limits(report))
+    return (*(say(text) for text in found), *causal.limits(report), *watch.limits(report))

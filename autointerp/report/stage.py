@@ -26,7 +26,7 @@ from autointerp.measure import dictionaries as measure
 from autointerp.measure.baseline import changes
 from autointerp.rate import ratings
 from autointerp.records import Explanation
-from autointerp.report import causal, csv, html
+from autointerp.report import causal, csv, html, watch
 from autointerp.report.data import (
     COMPARED,
     Arm,
@@ -96,6 +96,7 @@ def inputs(job: Job) -> dict[str, str]:
         ),
         **({"compare": digest_of(records["compare"].outputs)} if job.config.compare is not None else {}),
         **({"causal": digest_of(records["causal"].outputs)} if job.config.causal else {}),
+        **({"watch": digest_of(records["watch"].outputs)} if job.config.watch else {}),
         "templates": digest(assets.templates()),
         **({"ratings": digest(folder)} if (folder := job.directory / "ratings").is_dir() else {}),
         **gated(job),
@@ -135,6 +136,8 @@ def write(folder: Path, report: Report) -> list[Path]:
         frames["gates"] = report.gates
     if report.baseline is not None:
         frames["baseline"] = report.baseline.changes
+    if report.watched is not None:
+        frames["watch"] = report.watched.found
     for gone in {"gates", "baseline"} - set(frames):
         (folder / f"{gone}.csv").unlink(missing_ok=True)
     for name, frame in frames.items():
@@ -183,6 +186,8 @@ def gather(job: Job) -> Report:
     if done is not None:
         widths = {name: figures[name].width for name in order}
         more.append(pd.DataFrame(causal.of_dictionaries(job, done, widths), columns=measure.COLUMNS))
+    if cfg.watch is not None:
+        more.append(pd.read_parquet(job.directory / "watch" / "numbers.parquet"))
     dictionaries = pd.concat([dictionaries, *more], ignore_index=True)
     effects, confusion = audited(job, scores, roles, picked)
     baseline = against_baseline(job, dictionaries, sampled(scores, picked))
@@ -228,6 +233,7 @@ def gather(job: Job) -> Report:
         circularity=effects,
         confusion=confusion,
         causal=done,
+        watched=watch.gather(job, roles) if cfg.watch is not None else None,
         calibration=calibrated(job, scores),
         comparison=comparison,
         densities={name: densities(job, name) for name in order},

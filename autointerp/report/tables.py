@@ -24,7 +24,8 @@ CARRIED = tuple(
     f"{GENERALISATION}{name}"
     for name in ("carries_over", "auroc", "auroc_text", "auroc_image", "auroc_home", "fire_rate")
 )
-CAUSAL = ("attribution.", "activation.", "ablation.", "steering.", "causal.")  # in a section of their own
+# In sections of their own.
+CAUSAL = ("attribution.", "activation.", "ablation.", "steering.", "causal.", "watch.")
 HAND_PICKED = "Hand-picked features: which share of the seeded sample do they beat? 0.5 is as if picked by lot"
 OWN_COLUMN = ("explained_variance", "l0")  # they stand in the main table; bounds on dead features stand in its note
 
