@@ -76,7 +76,7 @@ def read_one(path: str, source: Source) -> WatchList:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise UserError(
-            asked, f"in {source.origin} {where} is not as it should be: {first['msg']}", "mend it"
+            asked, f"in {source.origin} {where} cannot be so: {first['msg']}", "mend it"
         ) from None
     except (OSError, ValueError) as error:
         raise UserError(asked, f"{source.origin} cannot be read ({error})", "write it again") from None
