@@ -54,7 +54,7 @@ def run(tree: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def found(run: Run) -> pd.DataFrame:
-    return pd.read_csv(run.path / "report" / "watch.csv").set_index(["list", "way", "feature"])
+    return pd.read_csv(run.path / "report" / "watch.csv").set_index(["list", "way", "feature"]).sort_index()
 
 
 def test_the_feature_that_tells_texts_from_their_twins_is_found_and_reported_on_other_pairs(run: Run) -> None:
