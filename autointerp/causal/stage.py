@@ -28,6 +28,7 @@ from autointerp.records import Score
 from autointerp.score.stage import write_scores
 from autointerp.store import digest, digest_of, write_table
 
+MARKS = "only marks are associated with the firings, no word"
 ABOUT_FEATURES = pa.schema([("dictionary", pa.string()), ("feature", pa.int64()), ("words", pa.list_(pa.string()))])
 
 
@@ -181,8 +182,9 @@ def described(
 ) -> Steered:
     """A feature with the words of its lexical explanation, whether the run has that or not, and its controls."""
     found = lexical.standing_out(explain.associations(side, feature, pool, background), n_words(job))
-    words = tuple(dict.fromkeys(word for sort in found for word in sort))
+    named = tuple(dict.fromkeys(word for sort in found for word in sort))
+    # A subject that is driven off its course writes marks and line breaks whatever the feature stands for.
+    words = tuple(word for word in named if any(map(str.isalnum, word)))
+    reason = "" if words else MARKS if named else explain.WORDLESS
     maximum = side.by_feature[feature].max_activation
-    return Steered(
-        side.name, feature, maximum, words, "" if words else explain.WORDLESS, steer.controls_of(job, at, side, feature)
-    )
+    return Steered(side.name, feature, maximum, words, reason, steer.controls_of(job, at, side, feature))

@@ -20,6 +20,8 @@ from autointerp.causal.answers import Asked
 from autointerp.causal.attribute import Choice, ablate_each, attribute
 from autointerp.causal.prompts import Prompt
 from autointerp.errors import UserError
+from autointerp.evidence.reader import DictionaryEvidence, PoolReader
+from autointerp.explain import lexical
 from autointerp.job import Job
 from autointerp.pipeline import STAGES, do, open_job, stages_of
 from autointerp.report import html
@@ -125,6 +127,26 @@ def test_what_speaks_for_an_answer_is_the_feature_that_the_head_reads(job: Job) 
     others = by_feature.drop(COW)
     np.testing.assert_allclose(others[["attribution", "ablation"]], 0, atol=1e-6)
     assert (found["weight"] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("named", "words", "reason"),
+    [
+        ((["\n", "."], [], ["“"]), (), stage.MARKS),
+        (([], [], []), (), "no word is associated with the firings"),
+        ((["\n", "cow"], ["the"], ["cow"]), ("cow", "the"), ""),
+    ],
+)
+def test_marks_are_no_words_that_a_steered_text_is_held_against(
+    job: Job, monkeypatch: pytest.MonkeyPatch, named: Any, words: tuple[str, ...], reason: str
+) -> None:
+    monkeypatch.setattr(lexical, "standing_out", lambda *_: named)
+    folder = job.directory / "evidence"
+    side = DictionaryEvidence(folder, "rules", job.directory.facts("collect")["split_hash"])
+    pool = PoolReader(folder)
+    background = lexical.Background.of([pool.excerpts[row] for row in pool.rows("explain")])
+    found = stage.described(job, answers.reconstruction(job, "rules"), side, COW, pool, background)
+    assert (found.words, found.reason) == (words, reason)
 
 
 def test_whether_the_subject_is_right_is_kept_and_wrong_ones_stay(job: Job) -> None:

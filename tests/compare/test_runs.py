@@ -133,6 +133,17 @@ def test_other_settings_are_refused_by_name(folder: Path, tmp_path: Path, old: s
     assert not (tmp_path / "small-and-other").exists()
 
 
+def test_runs_at_other_hooks_are_refused(folder: Path, tmp_path: Path) -> None:
+    tree = sizes.settings(plant.Planted(folder / "planted", {}))
+    elsewhere = tree["dictionaries"]["rules"] | {"hook": "model.layers.0"}
+    other = fewer(tree, "other", dictionaries={"rules": elsewhere})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTOINTERP_CACHE", str(folder / "cache"))
+        autointerp.run(plant.write_config(tmp_path / "other.toml", other), out=tmp_path)
+    with pytest.raises(UserError, match=r"small reads model.embed_tokens and other reads model.layers.0"):
+        compare([folder / "small", tmp_path / "other"], tmp_path)
+
+
 def test_what_changed_since_a_run_is_refused(folder: Path, tmp_path: Path) -> None:
     other = changed(folder, tmp_path / "other", "skip_first = true", "skip_first = false")
     with pytest.raises(UserError, match="positions changed since it ran"):
