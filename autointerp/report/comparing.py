@@ -158,7 +158,10 @@ def laws(report: Report) -> Iterable[Sentence]:
             if math.isnan(x50["value"]):
                 yield say(f"{str(law).capitalize()}: {x50['note']}")
                 continue
-            ends = f" [{decimal(x50['low'])}, {decimal(x50['high'])}]" if not math.isnan(x50["low"]) else ""
+            if math.isnan(x50["low"]):
+                yield say(f"{str(law).capitalize()}: no frequency at which half of them are found. {x50['note']}")
+                continue
+            ends = f" [{decimal(x50['low'])}, {decimal(x50['high'])}]"
             single = one["note"] if math.isnan(one["value"]) else f"One curve for all sizes: p = {one['value']:.2g}."
             yield say(
                 f"{str(law).capitalize()}: half of the concepts are found at a frequency of 10^{decimal(x50['value'])}"
@@ -509,6 +512,42 @@ class ConceptLine:
     auroc: float
     own: bool
     page: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AbsorbedLine:
+    """A feature whose counterpart in the next larger dictionary is often silent where it fires."""
+
+    dictionary: str
+    feature: int
+    page: bool
+    larger: str
+    counterpart: int
+    counterpart_page: bool
+    fired: int
+    absorbed: float
+    low: float
+    high: float
+    chance: float
+    said: str
+
+
+def absorbed(report: Report) -> tuple[AbsorbedLine, ...]:
+    """The most absorbed features of each dictionary."""
+    if report.comparison is None:
+        return ()
+    said, found = explained(report), []
+    frame = report.comparison.absorption.dropna(subset=["absorbed"])
+    for name in report.everyone:
+        own = frame[frame["dictionary"] == name].sort_values("absorbed", ascending=False, kind="stable")
+        for item in own.head(NAMED).to_dict("records"):
+            feature, counterpart = int(item["feature"]), int(item["counterpart"])
+            found.append(
+                AbsorbedLine(name, feature, (name, feature) in said, item["larger"], counterpart,
+                             (item["larger"], counterpart) in said, int(item["fired"]), item["absorbed"],
+                             item["low"], item["high"], item["null"], said.get((name, feature), ""))
+            )  # fmt: skip
+    return tuple(found)
 
 
 def concepts(report: Report) -> tuple[ConceptLine, ...]:

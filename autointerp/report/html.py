@@ -114,6 +114,7 @@ def content(report: Report) -> dict[str, Any]:
         "trees": comparing.trees(report),
         "comparisons": comparing.tables(report),
         "effects": comparing.effects(report),
+        "absorbed": comparing.absorbed(report),
         "concepts": comparing.concepts(report),
         "roles": tables.cells(report.roles),
         "costs": tables.cells(report.costs),

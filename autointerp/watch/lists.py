@@ -75,9 +75,7 @@ def read_one(path: str, source: Source) -> WatchList:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise UserError(
-            asked, f"in {source.origin} {where} cannot be so: {first['msg']}", "mend it"
-        ) from None
+        raise UserError(asked, f"in {source.origin} {where} cannot be so: {first['msg']}", "mend it") from None
     except (OSError, ValueError) as error:
         raise UserError(asked, f"{source.origin} cannot be read ({error})", "write it again") from None
     times = Counter(text for pair in one.pairs for text in (pair.concerning, pair.benign))

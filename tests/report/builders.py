@@ -486,6 +486,7 @@ def with_comparison(report: Report, concepts: bool = True, text: str = "") -> Re
         "steps": [],
         "chains": [],
         "neighbours": [],
+        "absorption": [],
         "concepts": [],
         "map": [],
     }
@@ -535,6 +536,12 @@ def with_comparison(report: Report, concepts: bool = True, text: str = "") -> Re
         tables["steps"].append(
             {"smaller": smaller, "larger": name, "feature": 0, "nearest": 0, "cosine": 0.9, "threshold": 0.4}
         )
+        tables["absorption"] += [
+            {"dictionary": smaller, "feature": i, "larger": name, "counterpart": 2 * i, "children": 2, "fired": 100 + i,
+             "documents": 9, "absorbed": [0.3, 0.6, NAN][i], "low": 0.2, "high": 0.7, "silent": 0.8, "beside": 0.5,
+             "null": 0.05, "p": 0.005, "reason": text if i < 2 else "it never fires"}
+            for i in range(3)
+        ]  # fmt: skip
         tables["children"] += [
             {"smaller": smaller, "larger": name, "control": control, "children": n, "features": features}
             for control, counts in (("none", (10, 40, 50)), ("random", (98, 2)))

@@ -339,6 +339,26 @@ def test_the_comparison_says_its_numbers() -> None:
     assert "the five loudest features miss 25% of 16 in demo-256" in text
 
 
+def test_a_law_without_bounds_names_no_frequency() -> None:
+    report = with_comparison(build())
+    assert report.comparison is not None
+    laws = report.comparison.laws
+    unbounded = laws["quantity"] == "x50"
+    laws = laws.assign(low=laws["low"].mask(unbounded), note=laws["note"].mask(unbounded, "It does not rise."))
+    text = Page(render(dataclasses.replace(report, comparison=dataclasses.replace(report.comparison, laws=laws)))).text
+    assert "no frequency at which half of them are found. It does not rise." in text
+    assert "10^0.25" not in text
+
+
+def test_the_most_absorbed_features_stand_first_with_bounds_and_chance() -> None:
+    html = render(with_comparison(build()))
+    table = html.split("Which features are most absorbed")[1].split("</table>")[0]
+    rows = [re.sub(r"<[^>]+>", " ", row).split() for row in table.split("<tr>")[2:]]
+    assert [(row[0], row[1]) for row in rows[:2]] == [("demo-256", "demo-256/1"), ("demo-256", "demo-256/0")]
+    assert {"0.60", "[0.20,", "0.70]", "0.05", "101"} <= set(rows[0])
+    assert len(rows) == 4  # one that never fires has no share
+
+
 def test_nothing_is_said_of_a_comparison_that_was_not_made(page: Page) -> None:
     assert "children by direction" not in page.text
     assert not page.all("canvas")
