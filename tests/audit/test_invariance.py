@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
+from autointerp import ratings
 from autointerp.audit import crossed, invariance
 from autointerp.measure.agreement import krippendorff_alpha
-from autointerp.rate import ratings
 
 JUDGES = ("a", "b")
 VERDICT = ["dictionary", "feature", "question", "control", "explainer", "scorer", "rubric", "item", "fires", "value"]
