@@ -162,7 +162,7 @@ def compare(
     out: Annotated[str, typer.Option("--out", help="The folder for the report of all of them.")] = "runs",
 ) -> None:
     """Put the dictionaries of several finished runs side by side in one report. Nothing is asked or spent."""
-    from autointerp.compare.runs import compare
+    from autointerp.report.runs import compare
 
     typer.echo(f"report: {compare(runs, out) / 'report' / 'index.html'}")
 
@@ -231,8 +231,8 @@ def rate(
     rater: Annotated[str | None, typer.Option(help="Who rates; default is your user name.")] = None,
 ) -> None:
     """Rate explanations blind, by the rubric of the judge, on a page on this machine."""
-    from autointerp.rate.ratings import user
     from autointerp.rate.server import serve
+    from autointerp.ratings import user
 
     serve(run, items, seed, port, user() if rater is None else rater, typer.echo)
 
@@ -242,7 +242,7 @@ def export_ratings(
     run: RunFolder, target: Annotated[Path, typer.Argument(help="The CSV to write.", metavar="OUT.csv")]
 ) -> None:
     """Write all ratings of a run by people into a CSV."""
-    from autointerp.rate.ratings import write_csv
+    from autointerp.ratings import write_csv
 
     typer.echo(f"{write_csv(run, target):,} ratings in {target}")
 
@@ -252,10 +252,10 @@ def import_ratings(
     run: RunFolder, source: Annotated[Path, typer.Argument(help="A CSV as export writes it.", metavar="IN.csv")]
 ) -> None:
     """Take the ratings of a CSV into a run: all of them, or none where a line is wrong."""
+    from autointerp.rate.given import read
     from autointerp.rate.items import material
-    from autointerp.rate.ratings import read_csv
 
-    new, there = read_csv(run, source, material(run).tasks())
+    new, there = read(run, source, material(run).tasks())
     typer.echo(f"{new:,} ratings taken in, {there:,} were there")
 
 

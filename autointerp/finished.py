@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from autointerp import config as configuration
+from autointerp import sheets
 from autointerp.config import RunConfig
 from autointerp.measure.scores import PRIMARY
 from autointerp.records import PICKED
-from autointerp.report import csv
 
 GATES = [
     "gate",
@@ -82,7 +82,7 @@ class Run:
         return scores[[key not in picked for key in keys]] if picked else scores
 
     def _csv(self, name: str) -> pd.DataFrame:
-        return csv.read(self.path / "report" / f"{name}.csv")
+        return sheets.read(self.path / "report" / f"{name}.csv")
 
 
 def failed_gates(run: Run) -> list[str]:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from autointerp import assets, history
+from autointerp import assets, history, sheets
 from autointerp import config as configuration
 from autointerp.audit.calibration import planted
 from autointerp.audit.roles import Roles
@@ -21,7 +21,7 @@ from autointerp.finished import Run
 from autointerp.job import Job
 from autointerp.llm.budget import refuse_unbatched, refuse_unpriced
 from autointerp.progress import fields, log, within
-from autointerp.report import csv, drift, html
+from autointerp.report import drift, html
 from autointerp.report import stage as report
 from autointerp.score import stage as score
 from autointerp.store import RunDirectory, write_text
@@ -142,7 +142,7 @@ def drift_of(source: str, out: str | Path = "runs", last: int = 30) -> Path:
         )
     frame = drift.table(runs)
     page = Path(out) / f"{name}-history.html"
-    csv.write(page.with_suffix(".csv"), frame)
+    sheets.write(page.with_suffix(".csv"), frame)
     write_text(page, html.render_history(name, runs, frame))
     return page
 

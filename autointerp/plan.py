@@ -23,11 +23,11 @@ from autointerp.corpus import categories, sources
 from autointerp.dictionaries import hub
 from autointerp.errors import UserError
 from autointerp.explain import choose
+from autointerp.judge.asking import rubric_of
+from autointerp.judge.specificity import SILENT_SHARE
 from autointerp.llm.budget import price_of, worded
 from autointerp.llm.providers import batching, open_provider
 from autointerp.score import paraphrase
-from autointerp.score.judge import rubric_of
-from autointerp.score.specificity import SILENT_SHARE
 
 TOKENS_PER_WORD = 1.4
 TOKENS_PER_EXCERPT_OVERHEAD = 12  # the JSON around an excerpt

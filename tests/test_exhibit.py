@@ -15,9 +15,9 @@ from autointerp import rubric
 from autointerp.config import LLMExplainer
 from autointerp.exhibit import COLOUR, Exhibits, in_words, outline, shown
 from autointerp.explain import llm
+from autointerp.judge import asking, detection, fuzzing, specificity
 from autointerp.llm.protocol import Request
 from autointerp.records import Excerpt, Grid, Item
-from autointerp.score import detection, fuzzing, judge, specificity
 from tests import sighted
 
 SECRET = "zyzzyva"
@@ -186,7 +186,7 @@ def texts_of(request: Request) -> str:
 
 def judged(items: list[Item], question: Any, name: str, explanation: str = "boats") -> Request:
     shown = question.show(items, np.random.default_rng(0))
-    return judge.request(question, explanation, shown, rubric.load(f"{name}_images"), 100, pictures=pictures(items))
+    return asking.request(question, explanation, shown, rubric.load(f"{name}_images"), 100, pictures=pictures(items))
 
 
 def explained(items: list[Item], **more: Any) -> Request:
@@ -197,7 +197,7 @@ def explained(items: list[Item], **more: Any) -> Request:
 def test_the_label_of_a_picture_reaches_no_model() -> None:
     items = drawn(20)
     assert all(SECRET in item.excerpt.label for item in items)
-    requests = [judged(items, q, n) for n, q in judge.QUESTIONS.items() if n != "simulation"]
+    requests = [judged(items, q, n) for n, q in asking.QUESTIONS.items() if n != "simulation"]
     for request in (explained(items), explained(items, show_values=True), *requests):
         assert len(request.images) > 5
         assert SECRET not in texts_of(request)

@@ -100,19 +100,6 @@ def attribute(at: Reconstruction, choice: Choice, counted: Tensor | None = None)
     )
 
 
-def ablate_each(at: Reconstruction, choice: Choice, found: Attribution, batch_size: int = 64) -> Floats:
-    """m(x) - m(x with a_{i,p} = 0) for every active feature and position of an attribution, [k, e]."""
-    return ablate_groups(at, choice, found, np.arange(len(found.feature)), batch_size)
-
-
-def ablate_everywhere(
-    at: Reconstruction, choice: Choice, found: Attribution, batch_size: int = 64
-) -> tuple[Ints, Floats]:
-    """The active features [g], and what each does when it is off at all counted positions at once, [k, g]."""
-    features, group = np.unique(found.feature, return_inverse=True)
-    return features, ablate_groups(at, choice, found, group, batch_size)
-
-
 def ablate_groups(at: Reconstruction, choice: Choice, found: Attribution, group: Ints, batch_size: int = 64) -> Floats:
     """m(x) - m(x without the features and positions of a group), [k, g] for groups 0 … g-1: group [e].
 
@@ -136,28 +123,6 @@ def ablate_groups(at: Reconstruction, choice: Choice, found: Attribution, group:
 
     parts = [without(at, choice, taken) for taken in written()]
     return np.concatenate(parts, axis=1) if parts else np.zeros((len(choice.baselines), 0))
-
-
-def ablate_error(at: Reconstruction, choice: Choice, counted: Tensor | None = None) -> Floats:
-    """m(x) - m(decode(encode(x))): what the error term does at all counted positions (bool [length]) at once, [k]."""
-    passed: list[Tensor] = []
-
-    def keep(hidden: Tensor, _: At) -> Tensor:
-        passed.append(hidden.detach())
-        return hidden
-
-    with torch.no_grad():
-        differences(at, choice, dict.fromkeys((at.reads, at.writes), keep))
-    read, written = passed[0][0], passed[-1][0]
-    check_size(at, read, written)
-    where = slice(None) if counted is None else counted.to(read.device)
-    x = read[where]
-    error = torch.zeros_like(written, dtype=at.dictionary.W_dec.dtype)
-    error[where] = written[where].to(error.dtype) - at.dictionary.decode_sparse(
-        *at.dictionary.encode_sparse(x), len(x), x
-    )
-    found: Floats = without(at, choice, error[None])[:, 0]
-    return found
 
 
 def without(at: Reconstruction, choice: Choice, taken: Tensor) -> Floats:

@@ -1,4 +1,4 @@
-"""Scorers of the run as choosers among candidates: the one place where explaining knows of scoring."""
+"""Scorers of the run as choosers among candidates: what they judge is put to them as their own items are."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,13 +10,11 @@ from autointerp.config import MANNER, EmbeddingScorer, LLMScorer, RunConfig
 from autointerp.evidence.reader import read_pictures
 from autointerp.explain.choose import Judged
 from autointerp.job import Job
+from autointerp.judge import asking, detection
+from autointerp.judge.asking import Asked
+from autointerp.judge.encoders import Embedded, open_encoder
 from autointerp.progress import progress
 from autointerp.records import UNSCORED, Author, Excerpt, Item
-from autointerp.score import detection
-from autointerp.score import judge as judging
-from autointerp.score.cases import Case
-from autointerp.score.encoders import Embedded, open_encoder
-from autointerp.score.judge import Asked
 from autointerp.store import digest, stable_hash
 
 Cases = Sequence[tuple[str, Sequence[Item]]]
@@ -27,7 +25,7 @@ def made_of(job: Job, scorer: str) -> list[Any]:
     config = job.config
     role = config.scorers[scorer]
     location = assets.locate(role.model) if isinstance(role, EmbeddingScorer) else None
-    asked = judging.rubric_of(role, "detection", config, job.sees).hash if isinstance(role, LLMScorer) else ""
+    asked = asking.rubric_of(role, "detection", config, job.sees).hash if isinstance(role, LLMScorer) else ""
     settings = [role.model_dump(exclude=set(MANNER)), config.score.prevalence, config.seed]
     return [*settings, asked, digest(location) if location else ""]
 
@@ -65,7 +63,7 @@ def pictures_of(job: Job, cases: Cases) -> dict[int, bytes]:
 
 
 def by_llm(job: Job, client_name: str, role: LLMScorer, cases: Cases) -> list[Judged]:
-    text, size = judging.rubric_of(role, "detection", job.config, job.sees), role.items_per_request
+    text, size = asking.rubric_of(role, "detection", job.config, job.sees), role.items_per_request
     client = job.client(client_name, role)
     pictures = pictures_of(job, cases)
     asked, owner = [], []
@@ -74,11 +72,11 @@ def by_llm(job: Job, client_name: str, role: LLMScorer, cases: Cases) -> list[Ju
         shown = detection.show(items, np.random.default_rng(stable_hash(*(item.excerpt.id for item in items))))
         for start in range(0, len(shown), size):
             group = shown[start : start + size]
-            request = judging.request(detection, sentence, group, text, role.max_tokens, pictures=pictures)
-            asked.append(Asked(Case("", 0, client_name, "none", sentence), "detection", text, group, request))
+            request = asking.request(detection, sentence, group, text, role.max_tokens, pictures=pictures)
+            asked.append(Asked("detection", text, group, request))
             owner.append(at)
     with progress(f"{client_name} at work", len(asked)) as advance:
-        found = judging.judge(client, asked, lambda: advance(1))
+        found = asking.judge(client, asked, lambda: advance(1))
     said: list[dict[str, float]] = [{} for _ in cases]
     for at, one, answers in zip(owner, asked, found, strict=True):
         said[at] |= {shown.item.excerpt.id: answer.value for shown, answer in zip(one.group, answers, strict=True)}

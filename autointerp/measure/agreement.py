@@ -5,7 +5,6 @@ Both are functions of counts that add up over features, so their bootstrap draws
 """
 
 from itertools import combinations
-from typing import Literal
 
 import numpy as np
 
@@ -22,17 +21,13 @@ def confusion(a: Ints, b: Ints, categories: int) -> Ints:
     return np.bincount(a * categories + b, minlength=categories**2).reshape(categories, categories)
 
 
-def quadratic_kappa(a: Ints, b: Ints, categories: int) -> float:
-    """1 - sum w O / sum w E with w = (i - j)^2 (Cohen 1968): O the confusion, E what its margins give at random.
-
-    a, b [n] in 0 … categories-1. Perfect 1, independent about 0, opposite down to -1. nan where all ratings of both
-    are one and the same, and for n = 0: nothing could have gone wrong. A rater who is constant gets 0.
-    """
-    return float(kappa_of(confusion(a, b, categories).astype(float)))
-
-
 def kappa_of(observed: Floats) -> Floats:
-    """Quadratic kappa of confusions [..., K, K] -> [...]."""
+    """Quadratic kappa of confusions [..., K, K] -> [...]: how often one said i where the other said j.
+
+    1 - sum w O / sum w E with w = (i - j)^2 (Cohen 1968): O the confusion, E what its margins give at random. Perfect
+    1, independent about 0, opposite down to -1; a rater who is constant gets 0. nan where all ratings of both are one
+    and the same, and where there are none: nothing could have gone wrong.
+    """
     rating = np.arange(observed.shape[-1])
     distance = (rating[:, None] - rating) ** 2
     margins = observed.sum(axis=-1)[..., :, None] * observed.sum(axis=-2)[..., None, :]
@@ -67,33 +62,14 @@ def mean_kappa(ratings: Floats, clusters: Ints, categories: int, seed: int, resa
     return bootstrapped("kappa", columns.reshape(n, len(pairs) * categories**2), kappa, seed, resamples, why)
 
 
-def krippendorff_alpha(ratings: Floats, level: Literal["nominal", "ordinal", "interval"] = "ordinal") -> float:
-    """1 - D_o / D_e: disagreement within items over that between any two ratings (Krippendorff 2011).
-
-    ratings [raters, items], nan where a rater gave none; items with fewer than two ratings take no part. The squared
-    distance of values c < k is 1 (nominal), (k - c)^2 (interval), or, ordinal, the number of ratings from c to k, those
-    at either end counted half, squared. Perfect 1, at random about 0, systematic disagreement negative. nan where
-    all ratings are equal or none can be paired.
-    """
-    ratings = np.asarray(ratings, float)
-    values = np.unique(ratings[~np.isnan(ratings)])
-    counts = (ratings[None] == values[:, None, None]).sum(axis=1)  # [values, items]
-    counts = counts[:, counts.sum(axis=0) > 1]
-    size, frequency = counts.sum(axis=0), counts.sum(axis=1)
-    place = {"nominal": values, "interval": values, "ordinal": np.cumsum(frequency) - frequency / 2}[level]
-    distance = (place[:, None] - place) ** 2
-    if level == "nominal":
-        distance = (distance > 0).astype(float)
-    observed = (distance * (counts / (size - 1) @ counts.T)).sum()  # an item's own pairs are at distance 0
-    expected = (distance * np.outer(frequency, frequency)).sum() / (frequency.sum() - 1) if size.size else 0
-    return float(1 - observed / expected) if expected else NAN
-
-
 def alpha(ratings: Floats, clusters: Ints, categories: int, seed: int, resamples: int = 2000) -> Effect:
-    """Krippendorff's ordinal alpha with its bootstrap: that of `krippendorff_alpha`, from sums of coincidences.
+    """Krippendorff's ordinal alpha with its bootstrap: 1 - D_o / D_e, disagreement within items over that between any.
 
     ratings [raters, items] in 0 … categories-1, nan where there is none; clusters [items] is the feature of each item.
-    n counts features with an item that two rated. Not identified where all ratings of such items are equal.
+    The distance of values c < k is the number of ratings from c to k, those at either end counted half, squared
+    (Krippendorff 2011); it is summed over coincidences, which add up over features. Perfect 1, at random about 0,
+    systematic disagreement negative. n counts features with an item that two rated. Not identified where all ratings
+    of such items are equal.
     """
     ratings, which = _paired(ratings, clusters)
     n = int(which.max(initial=-1)) + 1

@@ -6,12 +6,10 @@ Vectors are float tensors [n, d] on any device, all of one hook; rows are normal
 dead feature still has a vector, which says nothing: give the rows of features that are alive.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.special import betainccinv
 from torch import Tensor
 
 from autointerp.measure.arrays import Floats, Ints
@@ -37,21 +35,6 @@ def nearest(vectors: Tensor, among: Tensor, k: int = 1) -> Neighbours:
     in either order; the same input on the same machine gives the same answer. Needs 1 <= k <= m.
     """
     assert 1 <= k <= len(among), f"{len(among)} vectors have no {k} nearest"
-    return _nearest(vectors, among, k, lambda cosine, row, column: None)
-
-
-def nearest_others(vectors: Tensor, k: int = 1) -> Neighbours:
-    """For each row of vectors [n, d] the k *other* rows with the largest cosine, as in `nearest`; 1 <= k < n."""
-    assert 1 <= k < len(vectors), f"{len(vectors)} vectors have no {k} nearest others"
-
-    def leave_out(cosine: Tensor, row: int, column: int) -> None:
-        cosine.diagonal(row - column).fill_(-torch.inf) if -len(cosine) < row - column < cosine.shape[1] else None
-
-    return _nearest(vectors, vectors, k, leave_out)
-
-
-def _nearest(vectors: Tensor, among: Tensor, k: int, leave_out: Callable[[Tensor, int, int], None]) -> Neighbours:
-    """`leave_out` changes in place the cosines of a tile that begins at (row, column)."""
     index = np.empty((len(vectors), k), np.int64)
     cosine = np.empty((len(vectors), k))
     for row in range(0, len(vectors), TILE_ROWS):
@@ -60,7 +43,6 @@ def _nearest(vectors: Tensor, among: Tensor, k: int, leave_out: Callable[[Tensor
         best_index = torch.empty((len(rows), 0), dtype=torch.int64, device=rows.device)
         for column in range(0, len(among), TILE_COLUMNS):
             tile = rows @ _unit(among[column : column + TILE_COLUMNS].to(rows.device)).T
-            leave_out(tile, row, column)
             value, place = _largest(tile, min(k, tile.shape[1]))
             # What was found before stands in earlier columns, so a stable sort leaves equal cosines in order of row.
             value, place = torch.cat([best_value, value], 1), torch.cat([best_index, place + column], 1)
@@ -94,11 +76,6 @@ def _largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
 # ---- chance
 
 
-def random_directions(n: int, d: int, seed: int) -> Tensor:
-    """Unit vectors [n, d] without any preferred direction. Drawn on the CPU, so a seed means the same everywhere."""
-    return _unit(torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float32))
-
-
 def directions_like(vectors: Tensor, n: int, seed: int) -> Tensor:
     """Unit vectors [n, d] that crowd where the rows of vectors [m, d] do.
 
@@ -119,26 +96,14 @@ def directions_like(vectors: Tensor, n: int, seed: int) -> Tensor:
 def threshold(directions: Tensor, among: Tensor, rate: float) -> float:
     """The cosine tau that the best of `among` [m, d] exceeds for a share `rate` of such directions, or for fewer.
 
-    directions [B, d] are draws of the null, `random_directions` or `directions_like`; of each the largest cosine with
+    directions [B, d] are draws of the null, say `directions_like`; of each the largest cosine with
     any of the m vectors is taken. tau is the r-th largest of these with r = floor(rate (B + 1)): another draw exceeds
     it with chance r / (B + 1) exactly, over draws of all B + 1. Best with rate (B + 1) whole.
 
     The vectors looked at are the actual ones: where they are close to each other their cosines are too, and the largest
-    of m is smaller than of m independent ones (`independent_threshold`). More vectors or fewer dimensions raise tau.
+    of m is smaller than of m independent ones. More vectors or fewer dimensions raise tau.
     """
     allowed = int(rate * (len(directions) + 1) + 1e-9)
     assert 0 < allowed <= len(directions), f"{len(directions)} directions cannot tell a rate of {rate}"
     maxima = nearest(directions, among).cosine[:, 0]
     return float(np.sort(maxima)[-allowed])
-
-
-def independent_threshold(m: int, d: int, rate: float) -> float:
-    """`threshold` in closed form for m independent random directions in d >= 2 dimensions; a check, not the null.
-
-    The square of a random cosine is Beta(1/2, (d - 1)/2), so P(cos > t) = P(Beta > t^2) / 2, and of m independent ones
-    all stay below tau with chance 1 - rate where P(cos > tau) = 1 - (1 - rate)^(1/m). About sqrt(2 log(m / rate) / d)
-    in many dimensions. m = 1, rate = 1/2: 0; a rate of 0 gives 1.
-    """
-    tail = -np.expm1(np.log1p(-rate) / m)
-    sign = 1 if tail <= 0.5 else -1
-    return float(sign * np.sqrt(betainccinv(0.5, (d - 1) / 2, 2 * min(tail, 1 - tail))))

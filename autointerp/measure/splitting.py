@@ -115,15 +115,6 @@ def descendants(chain: Sequence[Step], feature: int) -> list[Generation]:
     return found
 
 
-def ancestors(chain: Sequence[Step]) -> Ints:
-    """Of each feature of the largest dictionary [n] its ancestor in the smallest, -1 where the line begins later."""
-    _check(chain)
-    line = np.arange(chain[0].smaller)
-    for each in chain:
-        line = np.append(line, NONE)[each.parent]  # a parent of -1 takes the last, which is none
-    return line
-
-
 def _check(chain: Sequence[Step]) -> None:
     assert chain, "a chain has a step"
     assert all(after.smaller == before.nearest.size for before, after in pairwise(chain)), (

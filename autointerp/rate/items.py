@@ -19,12 +19,13 @@ from autointerp.config import LLMScorer, QuestionName, RunConfig
 from autointerp.errors import UserError
 from autointerp.evidence.reader import DictionaryEvidence
 from autointerp.explain import stage as explain
+from autointerp.judge import specificity
+from autointerp.judge.asking import choose, rubric_of
+from autointerp.judge.question import Shown
+from autointerp.ratings import Rating
 from autointerp.records import Explanation
 from autointerp.rubric import Rubric
-from autointerp.score import specificity
 from autointerp.score.cases import Case, grouped, shuffled
-from autointerp.score.judge import choose, rubric_of
-from autointerp.score.question import Shown
 from autointerp.store import RunDirectory, StageRecord, digest_of, stable_hash
 
 QUESTION: QuestionName = "specificity"
@@ -42,6 +43,12 @@ class Task:
     id: str
     case: Case
     shown: Shown
+
+    def rated(self, rater: str, rating: int | None, seconds: float) -> Rating:
+        """What somebody answered to it, None where it was skipped."""
+        case = self.case
+        about = (case.dictionary, case.feature, case.explainer, case.control, self.shown.item.excerpt.id)
+        return Rating(rater, self.id, *about, rating, round(seconds, 2))
 
 
 @dataclass(frozen=True, slots=True)

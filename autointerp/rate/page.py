@@ -16,7 +16,7 @@ from autointerp import assets
 from autointerp.exhibit import on_patches
 from autointerp.exhibit import shown as picture_of
 from autointerp.rate.items import Task
-from autointerp.rate.ratings import SCALE
+from autointerp.ratings import SCALE
 from autointerp.report.html import environment, policy
 from autointerp.report.wording import visible
 from autointerp.rubric import Rubric

@@ -17,11 +17,12 @@ from pathlib import Path
 from socketserver import TCPServer
 from typing import Any
 
+from autointerp import ratings
 from autointerp.errors import UserError
 from autointerp.evidence.reader import read_pictures
-from autointerp.rate import items, page, ratings
+from autointerp.rate import items, page
 from autointerp.rate.items import Material, Task
-from autointerp.rate.ratings import SCALE, Answers
+from autointerp.ratings import SCALE, Answers
 
 log = logging.getLogger("autointerp")
 LOCAL = "127.0.0.1"
@@ -68,7 +69,7 @@ class Session:
 
     def answer(self, at: int, rating: int | None, seconds: float) -> None:
         """Keep an answer. It is on the disk when this returns."""
-        self.answers.add([ratings.of(self.tasks[at], self.answers.rater, rating, min(seconds, A_DAY))])
+        self.answers.add([self.tasks[at].rated(self.answers.rater, rating, min(seconds, A_DAY))])
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from autointerp.measure.scores import PRIMARY
 from autointerp.report.data import Arm, Estimate, Report, flags, numbers, texts
-from autointerp.report.sentences import Sentence, say, sign, told
+from autointerp.report.saying import Sentence, say, sign, told
 from autointerp.report.wording import count, decimal, interval, listing, plural
 
 KIN = ("self-preference", "same-family gap", "circular share", "paraphrase change", "equal opportunity")

@@ -16,7 +16,7 @@ from autointerp.measure.causal import ranks
 from autointerp.records import Explanation
 from autointerp.report.data import Causal, Estimate, Report, texts
 from autointerp.report.plots import BOTTOM, LEFT, RIGHT, TOP, Mark, Panel, Series, axis, place
-from autointerp.report.sentences import Sentence, say, sign
+from autointerp.report.saying import Sentence, say, sign
 from autointerp.report.wording import count, decimal, interval, listing, percent, plural, signed
 
 SHOWN = 3  # prompts whose chain is drawn

@@ -10,7 +10,7 @@ import pandas as pd
 
 from autointerp.report.data import Estimate, Report, numbers, texts
 from autointerp.report.plots import BOTTOM, LEFT, RIGHT, TOP, axis, place
-from autointerp.report.sentences import Sentence, say
+from autointerp.report.saying import Sentence, say
 from autointerp.report.tables import Grid, row
 from autointerp.report.wording import count, decimal, interval, listing, percent, plural
 

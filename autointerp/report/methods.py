@@ -3,7 +3,7 @@
 from autointerp.measure.scores import PERCENTILE
 from autointerp.report import causal, watch
 from autointerp.report.data import Report, by_form, texts
-from autointerp.report.sentences import Sentence, say
+from autointerp.report.saying import Sentence, say
 from autointerp.report.wording import count, decimal, listing, percent, plural
 
 DEFINITIONS = {

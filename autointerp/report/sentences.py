@@ -1,83 +1,28 @@
-"""Sentences of the page, made from its numbers: pure functions, so that every branch can be tested.
+"""What the page says of a run in words: its first screen, and the notes beside its tables."""
 
-A sentence claims a difference only where its whole interval lies on one side of 0, and says "not measurably"
-otherwise: an interval around 0 is no proof of equality.
-"""
-
-import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import Literal
 
-from autointerp.llm.lineage import normal_form
-from autointerp.measure.intervals import Interval, difference_interval
-from autointerp.measure.scores import PERCENTILE, PRIMARY
-from autointerp.records import PICKED
+from autointerp.measure.scores import PRIMARY
 from autointerp.report import tables
-from autointerp.report.data import Arm, Estimate, Report, flags, numbers, texts
-from autointerp.report.wording import count, decimal, interval, listing, masks, percent, plural, signed
-
-Sign = Literal["above", "below", "undecided", "unscored"]
-FEW = 30  # below this many features a bootstrap interval is too narrow
-SAME_FIRINGS = "decoder rows permuted"  # a control that fires where its original does, so that detection has to agree
-
-
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """Text in parts, some of them strong, and the circularity grades of the numbers in it."""
-
-    parts: tuple[tuple[str, bool], ...]
-    grades: tuple[str, ...] = ()
-
-    @property
-    def plain(self) -> str:
-        return "".join(text for text, _ in self.parts)
-
-
-def say(*parts: str | tuple[str], grades: tuple[str, ...] = ()) -> Sentence:
-    """Strings are plain; a string in a 1-tuple is strong."""
-    return Sentence(
-        tuple((part, False) if isinstance(part, str) else (part[0], True) for part in parts),
-        tuple(sorted({grade for grade in grades if grade})),
-    )
-
-
-def together(sentences: Iterable[Sentence | None]) -> Sentence:
-    """One paragraph, whose grades stand once at its end."""
-    kept = [sentence for sentence in sentences if sentence]
-    parts = [part for i, sentence in enumerate(kept) for part in ((((" ", False),) if i else ()) + sentence.parts)]
-    return Sentence(tuple(parts), tuple(sorted({grade for sentence in kept for grade in sentence.grades})))
-
-
-def sign(estimate: Estimate | None) -> Sign:
-    """On which side of 0 the whole interval lies. Without an interval nothing is decided."""
-    if estimate is None or not estimate.scored:
-        return "unscored"
-    if not estimate.bounded:
-        return "undecided"
-    return "above" if estimate.low > 0 else "below" if estimate.high < 0 else "undecided"
-
-
-def difference(larger: Estimate, smaller: Estimate) -> Estimate:
-    """Of two independent samples of features."""
-    found = difference_interval(*(Interval(e.value, e.low, e.high, e.n, e.unscored) for e in (larger, smaller)))
-    return Estimate(found.value, found.low, found.high, found.n, 0, max(larger.grade, smaller.grade))
-
-
-def by_sign(report: Report, metric: str, arm: Arm | None) -> dict[Sign, list[str]]:
-    groups: dict[Sign, list[str]] = {"above": [], "undecided": [], "below": [], "unscored": []}
-    for name in report.names:
-        groups[sign(report.estimate(name, metric, arm))].append(name)
-    return groups
-
-
-def told(estimate: Estimate) -> str:
-    return f"{signed(estimate.value)} {interval(estimate)}"
-
-
-# --- first screen
+from autointerp.report.data import Arm, Report, numbers, texts
+from autointerp.report.distrust import DOUBTS
+from autointerp.report.saying import (
+    FEW,
+    Sentence,
+    Sign,
+    by_sign,
+    difference,
+    gains_over_controls,
+    place_words,
+    say,
+    sign,
+    spread,
+    together,
+    told,
+    unscored_reasons,
+)
+from autointerp.report.wording import count, decimal, interval, listing, percent, plural
 
 
 def lead(report: Report) -> Sentence:
@@ -313,24 +258,6 @@ def over_controls_of(report: Report, name: str) -> Sentence | None:
     return say(f"Explanations of {name} predict firing ", *parts, end, grades=grades)
 
 
-def gains_over_controls(report: Report, name: str) -> dict[str, list[tuple[str, Estimate]]]:
-    """By how much the detection of a dictionary exceeds that of each of its controls, by sign.
-
-    "agrees" holds the controls that fire where the dictionary does, so that no difference is to be expected.
-    """
-    arm = report.headline
-    own = report.estimate(name, "detection.ap", arm) if arm else None
-    groups: dict[str, list[tuple[str, Estimate]]] = {"above": [], "undecided": [], "below": [], "agrees": []}
-    for control in report.controls:
-        note, theirs = report.notes[control], report.estimate(control, "detection.ap", arm)
-        if note.like == name and own and theirs and own.scored and theirs.scored:
-            gain = difference(own, theirs)
-            verdict = sign(gain)
-            expected = verdict == "undecided" and note.control == SAME_FIRINGS
-            groups["agrees" if expected else verdict].append((control, gain))
-    return groups
-
-
 def circular_approvals(report: Report) -> tuple[Sentence, ...]:
     """What a circular arm makes of shuffled explanations, one sentence per arm of grade D or E."""
     return tuple(circular_approval(report, arm) for arm in report.arms if arm.grade in "DE")
@@ -384,16 +311,9 @@ def approval(report: Report, arm: Arm, metric: str, verdict: Sign, names: list[s
     return f"{said}: {APPROVAL[verdict]}{proof}"
 
 
-def place_words(report: Report, names: list[str]) -> str:
-    if len(names) == len(report.names) and len(names) > 2:
-        return f"all {len(names)} dictionaries"
-    return "both dictionaries" if len(names) == len(report.names) == 2 else listing(names)
-
-
-def spread(values: list[float]) -> str:
-    """One number, or from the smallest to the largest."""
-    low, high = decimal(min(values)), decimal(max(values))
-    return low if low == high else f"{low} to {high}"
+def distrust(report: Report) -> tuple[Sentence, ...]:
+    """What the report says against its own run, in the order in which a reader should hear it."""
+    return tuple(sentence for doubt in DOUBTS if (sentence := doubt(report)) is not None)
 
 
 def selection(report: Report) -> str:
@@ -434,269 +354,3 @@ def unscored_note(report: Report) -> str:
     if others:
         return f"Every detection score has a value; {plural(others, 'other number')} could not be scored."
     return "Nothing was left unscored."
-
-
-def unscored_reasons(report: Report, dictionaries: Sequence[str], arm: Arm | None = None) -> list[tuple[str, int]]:
-    """Why drawn features have no primary score, under one arm or under all, the most frequent reason first."""
-    names = ("dictionary", "metric", "control", "explainer", "scorer", "unscored_reason")
-    columns = [texts(report.scores, name) for name in names]
-    features = (int(feature) for feature in report.scores["feature"])
-    rows = zip(*columns, features, numbers(report.scores, "value"), strict=True)
-    missing = Counter(
-        reason or "no reason given"
-        for name, metric, control, explainer, scorer, reason, feature, value in rows
-        if name in dictionaries and metric == "detection.ap" and control == "none" and math.isnan(value)
-        if (name, feature) not in report.picked
-        if arm is None or (explainer, scorer) == (arm.explainer, arm.scorer)
-    )
-    return sorted(missing.items(), key=lambda item: (-item[1], item[0]))
-
-
-# --- what to distrust
-
-
-def distrust(report: Report) -> tuple[Sentence, ...]:
-    """What a careful reader would find against this run, said first by the report itself."""
-    checks = (
-        circular_arms, unknown_lineage, renamed_models, one_judge, unbeaten_controls, plain_words, below_shuffled,
-        falling_sensitivity, flat_sensitivity, rare_positives, many_unscored, few_features, hand_picked,
-        poor_reconstruction, still_dead, masked,
-    )  # fmt: skip
-    return tuple(sentence for check in checks if (sentence := check(report)) is not None)
-
-
-def circular_arms(report: Report) -> Sentence | None:
-    arms = [arm for arm in report.arms if arm.grade > report.settings.worst]
-    if not arms:
-        return None
-    names = listing([f"{arm.explainer} judged by {arm.scorer}" for arm in arms])
-    reason = f", allowed because “{report.settings.allow}”" if report.settings.allow else ""
-    return say(("Circular numbers stand on this page",), f": {names}{reason}.", grades=tuple(arm.grade for arm in arms))
-
-
-def unknown_lineage(report: Report) -> Sentence | None:
-    known = flags(report.roles, "known")
-    unknown = [role for role, flag in zip(texts(report.roles, "role"), known, strict=True) if not flag]
-    if not unknown:
-        return None
-    return say(
-        ("Unknown lineage",),
-        f": {listing(unknown)}. It may share a family with the subject; the grade assumes the worse.",
-    )
-
-
-def renamed_models(report: Report) -> Sentence | None:
-    columns = (texts(report.roles, name) for name in ("role", "requested", "resolved"))
-    moved = [
-        f"{role} asked for {requested} and got {resolved}"
-        for role, requested, resolved in zip(*columns, strict=True)
-        if requested and resolved and not same_name(requested, resolved)
-    ]
-    return say(("Another model answered",), f" than the one named: {'; '.join(moved)}.") if moved else None
-
-
-def same_name(requested: str, resolved: str) -> bool:
-    """A resolved id may add an owner or a date to the name that was asked for; any other word is another model."""
-    return normal_form(requested) == normal_form(resolved)
-
-
-def one_judge(report: Report) -> Sentence | None:
-    judges = {arm.scorer for arm in report.arms if arm.grade <= report.settings.worst}
-    if len(judges) != 1:
-        return None
-    judge = next(iter(judges))
-    grades = listing(sorted({arm.grade for arm in report.arms if arm.grade <= report.settings.worst}))
-    return say(
-        ("One judge",),
-        f": {judge} alone stands behind every number of grade {grades} on this page. No human rating has entered.",
-    )
-
-
-def unbeaten_controls(report: Report) -> Sentence | None:
-    found: dict[str, list[str]] = {"undecided": [], "below": []}
-    for name in report.names:
-        groups = gains_over_controls(report, name)
-        for key, clauses in found.items():
-            if groups[key]:
-                clauses.append(f"{listing([control for control, _ in groups[key]])} beside {name}")
-    if not report.headline or not any(found.values()):
-        return None
-    grades = (report.headline.grade,)
-    better = say(
-        ("Explanations of a control do better",),
-        f" ({'; '.join(found['below'])}): these scores say nothing about what was learned.",
-        grades=grades,
-    )
-    neither = say(
-        ("Explanations of a control are not measurably worse",),
-        f" ({'; '.join(found['undecided'])}): by these scores, what was learned cannot be told from what was not.",
-        grades=grades,
-    )
-    return together([better if found["below"] else None, neither if found["undecided"] else None])
-
-
-def plain_words(report: Report) -> Sentence | None:
-    arm = report.arm_with("detection.ap.minus_lexical_floor")
-    groups = by_sign(report, "detection.ap.minus_lexical_floor", arm) if arm else None
-    if not arm or not groups or not (groups["below"] or groups["undecided"]):
-        return None
-    better = say(
-        ("Counting words does better",),
-        f" in {listing(groups['below'])}: explanations stay below a lookup of tokens.",
-        grades=(arm.grade,),
-    )
-    neither = say(
-        ("Counting words is not measurably worse",),
-        f" in {listing(groups['undecided'])}: explanations cannot be told from a lookup of tokens.",
-        grades=(arm.grade,),
-    )
-    return together([better if groups["below"] else None, neither if groups["undecided"] else None])
-
-
-def below_shuffled(report: Report) -> Sentence | None:
-    arm = report.headline
-    groups = by_sign(report, "detection.ap.minus_shuffled", arm) if arm else None
-    if not arm or not groups or not (groups["below"] or groups["undecided"]):
-        return None
-    better = say(
-        ("Shuffled explanations do better",),
-        f" in {listing(groups['below'])}: these scores say nothing about meaning.",
-        grades=(arm.grade,),
-    )
-    neither = say(
-        ("Shuffled explanations are not measurably worse",),
-        f" in {listing(groups['undecided'])}: by these scores, explanations cannot be told from them.",
-        grades=(arm.grade,),
-    )
-    return together([better if groups["below"] else None, neither if groups["undecided"] else None])
-
-
-def falling_sensitivity(report: Report) -> Sentence | None:
-    """Measured over the shuffled control: the plain rate falls with the base rate, whatever the explanations are."""
-    metric = "sensitivity.retrieval.minus_shuffled"
-    arm = report.arm_with(metric)
-    found = [report.estimate(name, metric, arm) for name in report.names] if arm else []
-    scored = [
-        (name, estimate) for name, estimate in zip(report.names, found, strict=False) if estimate and estimate.bounded
-    ]
-    if len(scored) < 2 or report.notes[scored[0][0]].width == report.notes[scored[-1][0]].width:
-        return None
-    (small, first), (large, last) = scored[0], scored[-1]
-    change = difference(last, first)
-    if sign(change) != "below":
-        return None
-    values = f"from {decimal(first.value)} in {small} to {decimal(last.value)} in {large} ({told(change)})"
-    meaning = "the explanations are wider than the features they name"
-    return say(("Sensitivity over the shuffled control falls",), f" {values}: {meaning}.", grades=(change.grade,))
-
-
-def flat_sensitivity(report: Report) -> Sentence | None:
-    """Contexts that fit the explanation must fire more often than contexts that fit another one, feature by feature."""
-    metric = "sensitivity.retrieval.minus_shuffled"
-    arm = report.arm_with(metric)
-    found = [(name, report.estimate(name, metric, arm)) for name in report.names] if arm else []
-    names = [name for name, gain in found if gain and gain.bounded and sign(gain) != "above"]
-    if not names or not arm:
-        return None
-    where = f" than texts that fit another explanation in {listing(names)}."
-    return say(("Fitting texts do not measurably fire more often",), where, grades=(arm.grade,))
-
-
-def rare_positives(report: Report) -> Sentence | None:
-    """A score at a comfortable prevalence is not the score in the wild."""
-    arm = report.arm_with("detection.ap_corpus")
-    pairs = []
-    for name in report.names if arm else ():
-        ours, corpus = (report.estimate(name, metric, arm) for metric in ("detection.ap", "detection.ap_corpus"))
-        if ours and corpus and ours.scored and corpus.scored and corpus.value < ours.value:
-            pairs.append((name, ours, corpus))
-    if not pairs or not arm:
-        return None
-    name, ours, corpus = max(pairs, key=lambda item: item[1].value - item[2].value)
-    fall = f" At the rate of the corpus, {name} falls from {decimal(ours.value)} to {decimal(corpus.value)}."
-    return say((f"Scores assume {percent(report.settings.prevalence)} positives.",), fall, grades=(arm.grade,))
-
-
-def many_unscored(report: Report) -> Sentence | None:
-    arm = report.headline
-    found = [report.estimate(name, "detection.ap", arm) for name in report.names] if arm else []
-    missing, asked = sum(item.unscored for item in found if item), sum(item.asked for item in found if item)
-    if not missing or not arm:
-        return None
-    reasons = unscored_reasons(report, report.names, arm)
-    why = f" (most often: {reasons[0][0]})" if reasons else ""
-    warning = ": the means are of those that could be." if missing > asked / 10 else "."
-    lead = f"{count(missing)} of {plural(asked, 'feature')} could not be scored"
-    return say((lead,), why + warning, grades=(arm.grade,))
-
-
-def few_features(report: Report) -> Sentence | None:
-    small: dict[int, list[str]] = {}
-    for name, n in report.evaluated.items():
-        if 0 < n < FEW:
-            small.setdefault(n, []).append(name)
-    arms = [arm for arm in report.arms if 0 < arm.n_features < FEW]
-    clauses = [f"{plural(n, 'feature')} of {listing(names)}" for n, names in small.items()]
-    clauses += [
-        f"{plural(arm.n_features, 'feature')} for {arm.explainer} judged by {arm.scorer}" for arm in arms if not small
-    ]
-    if not clauses:
-        return None
-    return say(("Few features",), f": {'; '.join(clauses)}. Bootstrap intervals of so few are too narrow.")
-
-
-def hand_picked(report: Report) -> Sentence | None:
-    """How the features that somebody chose stand among those that nobody did, by detection."""
-    if not report.picked:
-        return None
-    metric = f"{PRIMARY['detection']}{PERCENTILE}"
-    arm = report.headline
-    found = [(name, report.estimate(name, metric, arm, PICKED)) for name in report.everyone] if arm else []
-    known = [(name, item) for name, item in found if item and item.scored]
-    places = [f"{percent(item.value)} [{percent(item.low)}, {percent(item.high)}] in {name}" for name, item in known]
-    beaten = f" By detection they exceed {listing(places)} of the sample; 50% would be as if picked by lot."
-    return say(
-        (f"{plural(len(report.picked), 'feature')} hand-picked",),
-        ": they stand beside the seeded sample and count in no mean." + (beaten if places else ""),
-        grades=tuple(item.grade for _, item in known),
-    )
-
-
-def poor_reconstruction(report: Report) -> Sentence | None:
-    found = [(name, report.estimate(name, "explained_variance")) for name in report.names]
-    poor = [(name, item) for name, item in found if item and item.scored and item.value < 0.5]
-    if not poor:
-        return None
-    clauses = [f"{name} explains {decimal(item.value)} of the variance" for name, item in poor]
-    return say(
-        ("Most of the signal is outside",),
-        f": {listing(clauses)}. What the features miss, no explanation covers.",
-        grades=("A",),
-    )
-
-
-def still_dead(report: Report) -> Sentence | None:
-    dead = [name for name in report.names if report.notes[name].n_dead]
-    documents = report.counts.documents
-    if not dead or not documents:
-        return None
-    bound = percent(min(1, 3 / documents))
-    return say(
-        ("Never fired is not dead",),
-        f": a feature of {listing(dead)} that fires in the part read of fewer than {bound} of documents could look "
-        "the same here.",
-    )
-
-
-def masked(report: Report) -> Sentence | None:
-    """Positions that were left out are a part of the subject about which the page is silent."""
-    found = masks(report.counts)
-    total = sum(found.values())
-    everything = total + report.counts.positions
-    if not everything or total / everything < 0.05:
-        return None
-    reasons = [f"{count(number)} {reason}" for reason, number in found.items()]
-    return say(
-        (f"{percent(total / everything)} of positions are masked",),
-        f" ({listing(reasons)}): nothing here is about them.",
-    )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from autointerp import assets, config, history, pictures
+from autointerp import assets, config, history, pictures, ratings, sheets
 from autointerp.audit import anchored, crossed, invariance
 from autointerp.audit.roles import Roles
 from autointerp.collect.sketch import histogram_edges
@@ -24,9 +24,8 @@ from autointerp.job import Job
 from autointerp.measure import calibration
 from autointerp.measure import dictionaries as measure
 from autointerp.measure.baseline import changes
-from autointerp.rate import ratings
 from autointerp.records import Explanation
-from autointerp.report import causal, csv, html, watch
+from autointerp.report import causal, html, watch
 from autointerp.report.data import (
     COMPARED,
     Arm,
@@ -141,7 +140,7 @@ def write(folder: Path, report: Report) -> list[Path]:
     for gone in {"gates", "baseline"} - set(frames):
         (folder / f"{gone}.csv").unlink(missing_ok=True)
     for name, frame in frames.items():
-        csv.write(folder / f"{name}.csv", frame)
+        sheets.write(folder / f"{name}.csv", frame)
     write_text(folder / "index.html", html.render(report))
     write_text(folder / "audit.html", html.render_audit(report))
     # costs.csv says what this machine spent, so it may differ between two runs that agree in everything else.
@@ -239,7 +238,7 @@ def gather(job: Job) -> Report:
         densities={name: densities(job, name) for name in order},
         gates=judged(
             cfg,
-            csv.as_read(dictionaries),
+            sheets.as_read(dictionaries),
             baseline.changes if baseline else None,
             baseline.name if baseline else "",
         ),
@@ -259,9 +258,9 @@ def against_baseline(job: Job, dictionaries: pd.DataFrame, scores: pd.DataFrame)
     if job.baseline is None:
         return None
     there = job.baseline
-    ours, theirs = csv.as_read(scores[scores["control"] == "none"]), there.sampled_scores()
+    ours, theirs = sheets.as_read(scores[scores["control"] == "none"]), there.sampled_scores()
     resamples = job.config.score.resamples
-    changed = changes(csv.as_read(dictionaries), there.dictionaries(), ours, theirs, job.config.seed, resamples)
+    changed = changes(sheets.as_read(dictionaries), there.dictionaries(), ours, theirs, job.config.seed, resamples)
     return Baseline(there.name, changed, history.differences(there.config, job.config))
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from autointerp.audit.roles import Roles
 from autointerp.job import Job
 from autointerp.report.data import Estimate, Report, Watched, texts
-from autointerp.report.sentences import Sentence, say
+from autointerp.report.saying import Sentence, say
 from autointerp.report.wording import count, listing, plural
 from autointerp.watch.search import BENIGN, CONCERNING, CORPUS, NAMED, NOT_FOUND, PERMUTED, SEARCH, WORDS
 

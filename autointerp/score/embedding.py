@@ -12,11 +12,11 @@ import numpy as np
 
 from autointerp.config import PARAPHRASED, EmbeddingScorer
 from autointerp.evidence.reader import DictionaryEvidence, PoolReader
+from autointerp.judge.encoders import Embedded, open_encoder
 from autointerp.measure.arrays import Bools, Floats
 from autointerp.measure.scores import STRONG
 from autointerp.records import UNSCORED, Verdict, is_scored
 from autointerp.score.cases import Case, about
-from autointerp.score.encoders import Embedded, open_encoder
 
 UNSEEN = "a picture without a label, which the encoder cannot see"
 

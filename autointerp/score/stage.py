@@ -28,6 +28,7 @@ from autointerp.evidence.reader import DictionaryEvidence, PoolReader, picked_of
 from autointerp.evidence.replay import Contexts, Replay
 from autointerp.explain import stage as explain
 from autointerp.job import Job
+from autointerp.judge import asking
 from autointerp.measure.scores import ORIGINAL, PRIMARY, Base, score_features, standings
 from autointerp.progress import log, progress
 from autointerp.records import UNSCORED, Explanation, Score, Verdict
@@ -98,7 +99,7 @@ def coverage(config: RunConfig, judge: str) -> list[int]:
 def rubrics_of(job: Job, role: Judge) -> dict[str, Rubric | None]:
     """The rubric of each question that a role answers; None where it is not asked in words."""
     if isinstance(role, LLMScorer):
-        return {question: judge.rubric_of(role, question, job.config, job.sees) for question in role.scores}
+        return {question: asking.rubric_of(role, question, job.config, job.sees) for question in role.scores}
     if isinstance(role, Generator):
         return {"sensitivity": rubric.load(role.rubric, job.config.rubrics, "generate")}
     return {"detection" if isinstance(role, EmbeddingScorer) else "surprisal": None}

@@ -10,10 +10,11 @@ from autointerp.config import EmbeddingScorer, LLMScorer, RuleExplainer
 from autointerp.evidence.reader import DictionaryEvidence
 from autointerp.explain import rules
 from autointerp.job import Job
+from autointerp.judge import asking
+from autointerp.judge.question import Said, Shown, excerpt
 from autointerp.records import Verdict
 from autointerp.score import judge
 from autointerp.score.cases import Case, about, taken
-from autointerp.score.question import Said, Shown, excerpt
 from autointerp.subjects.rules import Rule
 
 CLEAN, LOOSE, VAGUE, IRRELEVANT = 3.0, 2.0, 1.0, 0.0  # the rubric of specificity
@@ -32,7 +33,7 @@ def verdicts(job: Job, cases: Sequence[Case], evidence: Mapping[str, DictionaryE
         for case in taken(job.config, name, own, evidence):
             rule = stated[case.explainer][case.dictionary, case.feature]
             if isinstance(role, LLMScorer):
-                texts = {question: judge.rubric_of(role, question, job.config, job.sees) for question in role.scores}
+                texts = {question: asking.rubric_of(role, question, job.config, job.sees) for question in role.scores}
                 for asked in judge.questions(job, role, case, texts, evidence, {}, logprobs=False):
                     for shown in asked.group:
                         yield answered(case, asked.question, name, asked.rubric.name, shown, rule)

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
+from autointerp import ratings
 from autointerp.audit import crossed, invariance
-from autointerp.measure.agreement import krippendorff_alpha
-from autointerp.rate import ratings
+from tests.krippendorff import ordinal_alpha
 
 JUDGES = ("a", "b")
 VERDICT = ["dictionary", "feature", "question", "control", "explainer", "scorer", "rubric", "item", "fires", "value"]
@@ -75,9 +75,9 @@ def test_judges_and_people_are_compared_over_the_items_that_both_rated() -> None
     both = np.tile(np.array(SAID, float).T, 8)
     a = np.tile(np.array([item[5] for item in ITEMS], float), 8)
     rated_by_somebody = ~np.isnan(both).all(axis=0)
-    assert found["alpha among people"].value == pytest.approx(krippendorff_alpha(both))
+    assert found["alpha among people"].value == pytest.approx(ordinal_alpha(both))
     assert found["alpha of people and judge, a"].value == pytest.approx(
-        krippendorff_alpha(np.vstack([both, np.where(rated_by_somebody, a, nan)]))
+        ordinal_alpha(np.vstack([both, np.where(rated_by_somebody, a, nan)]))
     )
 
 

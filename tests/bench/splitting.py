@@ -16,11 +16,12 @@ from scipy.sparse import csc_array
 
 from autointerp.measure.absorption import absorption, counterparts
 from autointerp.measure.arrays import Activations
-from autointerp.measure.neighbours import directions_like, nearest, nearest_others, random_directions, threshold
+from autointerp.measure.neighbours import directions_like, nearest, threshold
 from autointerp.measure.neurons import likeness, shifts
 from autointerp.measure.overlap import restricted_cosine
 from autointerp.measure.plane import plane
-from autointerp.measure.splitting import ancestors, step, summary
+from autointerp.measure.splitting import step, summary
+from tests.directions import random_directions
 
 SEED, CANDIDATES = 0, 10
 POSITIONS, L0, NEURONS, LIKENED, ASKED = 65_536, 32, 2048, 1000, 500
@@ -70,9 +71,7 @@ def main(width: int, d: int, points: list[int]) -> None:
     for name, each in steps.items():
         told = timed(f"summary of {name}", summary, each, SEED)
         print(f"  split {told.split.value:.3f}, lost {told.lost.value:.3f}, novel {told.novel.value:.4f}")
-    timed("ancestors", ancestors, [steps["step 1"], steps["step 2"]])
     candidates = timed(f"{CANDIDATES} nearest of another", nearest, second, first, CANDIDATES).index
-    timed(f"{CANDIDATES} nearest others", nearest_others, first, CANDIDATES)
     own = timed("counterparts", counterparts, first, second, tau)
 
     a, b = sparse_activations(width, 0), sparse_activations(width, 1)

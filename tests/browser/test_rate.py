@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from autointerp.rate import items, ratings
+from autointerp import ratings
+from autointerp.rate import items
 from autointerp.rate.items import Material, Task
 from tests.rate import rated
 from tests.rate.rated import Page

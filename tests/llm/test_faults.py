@@ -9,6 +9,9 @@ import pytest
 from autointerp import rubric
 from autointerp.config import LLMRole
 from autointerp.errors import UserError
+from autointerp.judge import asking, detection
+from autointerp.judge.asking import Asked
+from autointerp.judge.question import Said, Shown
 from autointerp.llm import anthropic, openai
 from autointerp.llm import client as client_module
 from autointerp.llm.anthropic import AnthropicProvider
@@ -18,19 +21,13 @@ from autointerp.llm.openai import OpenAIProvider
 from autointerp.llm.protocol import Provider, Request
 from autointerp.llm.wire import Endpoint
 from autointerp.records import Excerpt, Item
-from autointerp.score import detection
-from autointerp.score import judge as judging
-from autointerp.score.cases import Case
-from autointerp.score.judge import Asked
-from autointerp.score.question import Said, Shown
 from autointerp.testing import server as faults
 from autointerp.testing.server import Fault, FaultServer, Received
 
 RUBRIC = rubric.load("detection")
 ITEMS = [Item(Excerpt(0, n, 0, (text,), (1.0,)), "bin0", True, 1.0) for n, text in enumerate(("a", "b", "c"))]
 SHOWN = [Shown(item, True, {"text": item.excerpt.text}) for item in ITEMS]
-CASE = Case("d", 0, "ann", "none", "letters")
-ASKED = Asked(CASE, "detection", RUBRIC, SHOWN, judging.request(detection, CASE.text, SHOWN, RUBRIC, 1024))
+ASKED = Asked("detection", RUBRIC, SHOWN, asking.request(detection, "letters", SHOWN, RUBRIC, 1024))
 Open = Callable[..., Provider]
 
 
@@ -90,7 +87,7 @@ def test_every_fault_is_mended_by_asking_once_more(
     server.answer = verdicts
     server.plan(fault)
     with Client(opened(), ledger) as client:
-        (found,) = judging.judge(client, [ASKED])
+        (found,) = asking.judge(client, [ASKED])
     assert found == [Said(1.0)] * 3
     assert len(server.received) == n_asked
 
@@ -111,7 +108,7 @@ def test_what_stays_useless_is_unscored_with_its_reason_and_touches_no_other_ite
     server.answer = verdicts
     server.choose = lambda request: fault
     with Client(opened(), ledger) as client:
-        (found,) = judging.judge(client, [ASKED])
+        (found,) = asking.judge(client, [ASKED])
     assert [None if said.reason else said.value for said in found] == values
     assert all(reason in said.reason for said in found if said.reason)
     assert len(server.received) == 2

@@ -1,23 +1,18 @@
 """Nearest vectors against a sorted list, chance against simulation and geometry."""
 
-from math import acos, cos, pi, sqrt
+from math import cos, pi, sqrt
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import betainccinv
 from torch import Tensor
 
 from autointerp.measure import neighbours
-from autointerp.measure.neighbours import (
-    directions_like,
-    independent_threshold,
-    nearest,
-    nearest_others,
-    random_directions,
-    threshold,
-)
+from autointerp.measure.neighbours import directions_like, nearest, threshold
+from tests.directions import random_directions
 
 patient = settings(deadline=None)  # the machine may be busy
 # Corners of a cube in 4 dimensions, or nothing: cosines are multiples of 1/2 and exact, so ties are ties.
@@ -26,14 +21,13 @@ corners = st.lists(
 )
 
 
-def slow(vectors: Tensor, among: Tensor, k: int, skip: bool) -> list[list[tuple[int, float]]]:
+def slow(vectors: Tensor, among: Tensor, k: int) -> list[list[tuple[int, float]]]:
     found = []
-    for i, a in enumerate(vectors.double().tolist()):
+    for a in vectors.double().tolist():
         pairs = []
         for j, b in enumerate(among.double().tolist()):
             norm = sqrt(sum(x * x for x in a)) * sqrt(sum(x * x for x in b))
-            if not (skip and i == j):
-                pairs.append((j, sum(x * y for x, y in zip(a, b, strict=True)) / norm if norm else 0.0))
+            pairs.append((j, sum(x * y for x, y in zip(a, b, strict=True)) / norm if norm else 0.0))
         found.append(sorted(pairs, key=lambda pair: (-pair[1], pair[0]))[:k])
     return found
 
@@ -47,12 +41,9 @@ def test_nearest_equals_a_sorted_list_whatever_the_tile(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(neighbours, "TILE_ROWS", tile_rows)
         patch.setattr(neighbours, "TILE_COLUMNS", tile_columns)
-        for found, expected in (
-            (nearest(a, b, min(k, len(b))), slow(a, b, min(k, len(b)), skip=False)),
-            (nearest_others(a, min(k, len(a) - 1)), slow(a, a, min(k, len(a) - 1), skip=True)),
-        ):
-            assert found.index.tolist() == [[j for j, _ in row] for row in expected]
-            assert found.cosine.tolist() == [[value for _, value in row] for row in expected]
+        found, expected = nearest(a, b, min(k, len(b))), slow(a, b, min(k, len(b)))
+    assert found.index.tolist() == [[j for j, _ in row] for row in expected]
+    assert found.cosine.tolist() == [[value for _, value in row] for row in expected]
 
 
 def test_nearest_of_many_random_vectors() -> None:
@@ -67,22 +58,12 @@ def test_nearest_of_many_random_vectors() -> None:
 def test_a_neighbour_has_to_exist() -> None:
     a = random_directions(3, 4, 0)
     assert nearest(a, a, 3).index[:, 0].tolist() == [0, 1, 2]
-    for ask in (lambda: nearest(a, a, 4), lambda: nearest(a, a, 0), lambda: nearest_others(a, 3)):
+    for ask in (lambda: nearest(a, a, 4), lambda: nearest(a, a, 0)):
         with pytest.raises(AssertionError, match="have no"):
             ask()
 
 
 # ---- chance
-
-
-def test_random_directions_are_seeded_unit_vectors_without_preference() -> None:
-    found = random_directions(20_000, 3, 0)
-    torch.testing.assert_close(found.norm(dim=1), torch.ones(20_000))
-    assert torch.equal(found, random_directions(20_000, 3, 0)) and not torch.equal(
-        found, random_directions(20_000, 3, 1)
-    )
-    # Second moments of a sphere in 3 dimensions are 1/3; their standard error is sqrt((1/5 - 1/9) / 20,000) = 0.002.
-    torch.testing.assert_close(found.T @ found / 20_000, torch.eye(3) / 3, atol=0.01, rtol=0)
 
 
 def test_directions_like_others_crowd_where_they_do() -> None:
@@ -123,18 +104,16 @@ def test_a_share_of_the_rate_exceeds_the_threshold_by_chance() -> None:
     assert np.mean(rates) == pytest.approx(0.05, abs=0.0105)
 
 
-@patient
-@given(st.integers(1, 3) | st.integers(1, 5000), st.floats(0.001, 0.999))
-def test_the_closed_form_in_two_and_three_dimensions(m: int, rate: float) -> None:
-    below = (1 - rate) ** (1 / m)  # P(cos <= tau)
-    # The angle of two directions in a plane is uniform; on a sphere their cosine is.
-    assert 1 - acos(independent_threshold(m, 2, rate)) / pi == pytest.approx(below, abs=1e-7)
-    assert (1 + independent_threshold(m, 3, rate)) / 2 == pytest.approx(below, abs=1e-9)
+def independent_threshold(m: int, d: int, rate: float) -> float:
+    """`threshold` in closed form for m independent random directions in d >= 2 dimensions, at a rate below 1/2.
+
+    The square of a random cosine is Beta(1/2, (d - 1)/2), so P(cos > t) = P(Beta > t^2) / 2, and of m independent ones
+    all stay below tau with chance 1 - rate where P(cos > tau) = 1 - (1 - rate)^(1/m).
+    """
+    return float(np.sqrt(betainccinv(0.5, (d - 1) / 2, -2 * np.expm1(np.log1p(-rate) / m))))
 
 
-def test_the_closed_form_is_that_of_independent_directions() -> None:
-    assert independent_threshold(1, 7, 0.5) == 0
-    assert independent_threshold(1, 7, 0.9) == pytest.approx(-independent_threshold(1, 7, 0.1))
+def test_the_threshold_among_independent_directions_is_that_of_the_closed_form() -> None:
     for m, d in ((1, 16), (50, 16), (50, 64)):
         maxima = random_directions(1500 * m, d, 0)[:, 0].reshape(1500, m).max(dim=1).values.numpy()
         assert (maxima > independent_threshold(m, d, 0.1)).mean() == pytest.approx(0.1, abs=0.025)  # 3 standard errors

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from autointerp.measure.neighbours import random_directions
 from autointerp.measure.plane import plane
+from tests.directions import random_directions
 
 
 def families(n: int, each: int, seed: int) -> torch.Tensor:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from autointerp.measure.intervals import wilson
-from autointerp.measure.neighbours import random_directions, threshold
-from autointerp.measure.splitting import NONE, Step, ancestors, descendants, step, summary
+from autointerp.measure.neighbours import threshold
+from autointerp.measure.splitting import NONE, Step, descendants, step, summary
+from tests.directions import random_directions
 
 D = 24
 TAU = 0.6
@@ -80,10 +81,9 @@ def test_the_tree_below_a_feature() -> None:
     assert large.feature.tolist() == [1] and large.parent.tolist() == [0]
     np.testing.assert_allclose(large.cosine, 1 / sqrt(1.09), atol=1e-6)  # (0.64 + 0.36) / sqrt(1 * (1 + 0.09))
     assert [generation.feature.tolist() for generation in descendants(CHAIN, 2)] == [[], []]
-    assert ancestors(CHAIN).tolist() == [NONE, 1, NONE, NONE, NONE, 0]
     for wrong in ([], CHAIN[::-1]):
         with pytest.raises(AssertionError):
-            ancestors(wrong)
+            descendants(wrong, 0)
     with pytest.raises(AssertionError, match="smallest dictionary"):
         descendants(CHAIN, 3)
 
@@ -97,15 +97,12 @@ def test_every_feature_descends_from_its_ancestor_and_from_no_other(sizes: list[
         counted = Counter(each.parent.tolist())
         assert each.children.tolist() == [counted[i] for i in range(each.smaller)]
         assert each.children.sum() + counted[NONE] == each.nearest.size
-    found = ancestors(chain)
-    for j in range(sizes[-1]):  # climb, step by step
-        at = j
-        for each in chain[::-1]:
-            at = int(each.parent[at]) if at != NONE else NONE
-        assert found[j] == at
+    ancestor = list(range(sizes[-1]))  # of each feature of the largest, climbing step by step
+    for each in chain[::-1]:
+        ancestor = [int(each.parent[at]) if at != NONE else NONE for at in ancestor]
     for i in range(sizes[0]):
         generations = descendants(chain, i)
-        assert generations[-1].feature.tolist() == np.flatnonzero(found == i).tolist()
+        assert generations[-1].feature.tolist() == [j for j, at in enumerate(ancestor) if at == i]
         above = [i]
         for each, generation in zip(chain, generations, strict=True):
             assert set(generation.parent.tolist()) <= set(above)

@@ -13,11 +13,12 @@ from autointerp import config as configuration
 from autointerp.errors import UserError
 from autointerp.explain import stage as explain
 from autointerp.job import Job
+from autointerp.judge.asking import rubric_of
 from autointerp.rate import items, page
 from autointerp.rate.items import Material
-from autointerp.rate.ratings import SCALE
+from autointerp.ratings import SCALE
 from autointerp.score.cases import all_cases
-from autointerp.score.judge import questions, rubric_of
+from autointerp.score.judge import questions
 from autointerp.store import RunDirectory
 from tests import planted as plant
 from tests.rate import rated

@@ -11,11 +11,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from autointerp import cli
+from autointerp import cli, ratings
 from autointerp.errors import UserError
-from autointerp.rate import items, ratings
+from autointerp.rate import items
 from autointerp.rate.items import Material
-from autointerp.rate.ratings import COLUMNS, Answers, Rating
+from autointerp.ratings import COLUMNS, Answers, Rating
 from tests.rate import rated
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ def rate(run: Path, *said: Rating) -> Path:
 def some(found: Material, rater: str = "ann", n: int = 6) -> list[Rating]:
     tasks = items.draw(found, n, 0)
     given = [2, None, 0, 3, 1, 2]
-    return [ratings.of(task, rater, given[at % 6], at + 0.25) for at, task in enumerate(tasks)]
+    return [task.rated(rater, given[at % 6], at + 0.25) for at, task in enumerate(tasks)]
 
 
 def test_a_later_answer_takes_the_place_of_the_earlier(tmp_path: Path) -> None:
@@ -70,8 +70,7 @@ def test_a_line_that_is_no_rating(line: bytes, tmp_path: Path) -> None:
 KILLED = """
 import os, sys, signal, threading
 from pathlib import Path
-from autointerp.rate import ratings
-from autointerp.rate.ratings import Answers, Rating
+from autointerp.ratings import Answers, Rating
 answers = Answers(Path(sys.argv[1]), "ann")
 for at in range(1000):
     answers.add([Rating("ann", f"i{at}", "d", at, "e", "none", "00.0", at % 4, 1.0)])

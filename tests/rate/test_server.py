@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from autointerp import ratings
 from autointerp.errors import UserError
 from autointerp.exhibit import shown as picture_of
-from autointerp.rate import items, page, ratings
+from autointerp.rate import items, page
 from autointerp.rate.items import Material, Task
 from autointerp.rate.server import serve
 from autointerp.records import Grid

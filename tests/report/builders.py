@@ -10,10 +10,12 @@ import pandas as pd
 from autointerp.compare.tables import comparison
 from autointerp.measure.scores import standings
 from autointerp.records import PICKED, Score
+from autointerp.report import sentences
 from autointerp.report.data import (
     Arm,
     Counts,
     DictionaryNote,
+    Estimate,
     FeatureEvidence,
     Passage,
     Report,
@@ -44,6 +46,8 @@ WORDS = [
     "into",
 ]
 NAN = math.nan
+GAIN = "detection.ap.minus_shuffled"
+UNBEATEN = "Explanations of a control"
 LEXICAL = Arm("lexical", "minilm", "B", 100)
 SELF = Arm("self", "self", "E", 8)
 Row = dict[str, object]
@@ -587,3 +591,20 @@ def with_comparison(report: Report, concepts: bool = True, text: str = "") -> Re
         comparison=found,
         densities={name: tuple(10 ** -(1 + i / 20) for i in range(60)) for name in names},
     )
+
+
+def beside(*detections: float, own: float = 0.7) -> Report:
+    """One dictionary that reaches `own` ± 0.045, with a control for each of `detections`, as sure."""
+    report = changed(build((1024,), (LEXICAL,)), "detection.ap", own, 0.045)
+    for i, detection in enumerate(detections):
+        report = with_control(report, f"control-{i}", "demo-1024", detection)
+    return report
+
+
+def estimate(value: float, low: float = NAN, high: float = NAN) -> Estimate:
+    return Estimate(value, low, high, 100, 0, "B")
+
+
+def said(report: Report) -> str:
+    """All that the report says against its own run."""
+    return " ".join(sentence.plain for sentence in sentences.distrust(report))

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import autointerp
-from autointerp.report import csv
+from autointerp import sheets
 
 EXAMPLE = Path(__file__).parents[2] / "reports" / "example"
 KEYS = {
@@ -85,7 +85,7 @@ def test_near() -> None:
 @pytest.mark.parametrize("name", KEYS)
 def test_the_files_say_the_same(name: str, today: Path) -> None:
     there, now = (
-        csv.read(folder / f"{name}.csv").fillna({"explainer": "", "scorer": ""}) for folder in (EXAMPLE, today)
+        sheets.read(folder / f"{name}.csv").fillna({"explainer": "", "scorer": ""}) for folder in (EXAMPLE, today)
     )
     now = now.set_index(KEYS[name])
     there = there.set_index(KEYS[name])

@@ -25,13 +25,14 @@ from sklearn.preprocessing import StandardScaler
 from autointerp import config as configuration
 from autointerp.evidence.reader import DictionaryEvidence
 from autointerp.job import Job
+from autointerp.judge import asking
+from autointerp.judge.asking import Asked
+from autointerp.judge.question import Shown
 from autointerp.measure import ranking
 from autointerp.pipeline import STAGES, do, open_job
 from autointerp.prompt import MARK, marked
 from autointerp.score import judge
 from autointerp.score.cases import Case
-from autointerp.score.judge import Asked
-from autointerp.score.question import Shown
 from tests import planted
 
 FEATURES, D, ITEMS, DRAWS = 160, 16, 20, 3
@@ -67,7 +68,7 @@ def evaluated(tiny_subject_path: Path, tmp_path_factory: pytest.TempPathFactory)
     job.close()
 
 
-Ask = Callable[..., list[Asked]]
+Ask = Callable[..., list[tuple[int, Asked]]]  # feature and request
 
 
 @pytest.fixture(scope="module")
@@ -83,14 +84,14 @@ def ask(evaluated: tuple[Job, Any]) -> Ask:
     assert len(full) >= 100
 
     @cache
-    def asked(question: str, items_per_request: int) -> list[Asked]:
+    def asked(question: str, items_per_request: int) -> list[tuple[int, Asked]]:
         role = configuration.LLMScorer(
             kind="llm", provider="scripted", model="m", scores=[question], items_per_request=items_per_request
         )
-        texts = {name: judge.rubric_of(role, name, job.config, job.sees) for name in role.scores}
+        texts = {name: asking.rubric_of(role, name, job.config, job.sees) for name in role.scores}
         draws = [Job(job.config.model_copy(update={"seed": seed}), job.directory) for seed in range(DRAWS)]
         return [
-            one
+            (feature, one)
             for feature in full
             for again in draws
             for one in judge.questions(again, role, Case("d", feature, "a", "none", "x"), texts, evidence, {}, False)
@@ -144,11 +145,11 @@ def marks(flags: list[bool]) -> list[float]:
     return [*row, float(np.mean(middles)), float(np.std(middles)), min(gaps), max(gaps), float(np.mean(gaps))]
 
 
-def aurocs(asked: Sequence[Asked]) -> dict[str, tuple[float, float, float]]:
+def aurocs(asked: Sequence[tuple[int, Asked]]) -> dict[str, tuple[float, float, float]]:
     """AUROC of each classifier on features that it was not trained on, with bounds by resampling those features."""
     rows = [
-        (row, shown.fires, one.case.feature)
-        for one in asked
+        (row, shown.fires, feature)
+        for feature, one in asked
         for row, shown in zip(layouts(one), one.group, strict=True)
         if one.question == "detection" or not set("[]") & set(shown.item.excerpt.text)
     ]
@@ -186,7 +187,9 @@ def test_layout_alone_stays_at_chance(ask: Ask, question: str, items_per_request
 
 
 def rebuilt(one: Asked, group: Sequence[Shown]) -> Asked:
-    return replace(one, group=group, request=judge.request(judge.QUESTIONS[one.question], "x", group, one.rubric, 100))
+    return replace(
+        one, group=group, request=asking.request(asking.QUESTIONS[one.question], "x", group, one.rubric, 100)
+    )
 
 
 def firing_first(one: Asked) -> Asked:
@@ -221,7 +224,7 @@ def chosen(one: Asked | Shown, share: int) -> bool:
     [("detection", firing_first, 5), ("fuzzing", one_mark_more, 5), ("detection", as_many_of_each, 4)],
 )
 def test_a_planted_cue_is_found(ask: Ask, question: str, change: Change, items_per_request: int) -> None:
-    changed = [changed for one in ask(question, items_per_request) if (changed := change(one))]
+    changed = [(feature, new) for feature, one in ask(question, items_per_request) if (new := change(one))]
     value, low, _ = max(aurocs(changed).values())
     assert value > 0.6
     assert low > 0.55

@@ -24,11 +24,12 @@ from autointerp import assets
 from autointerp import config as configuration
 from autointerp.evidence.reader import DictionaryEvidence
 from autointerp.job import Job
+from autointerp.judge import asking
+from autointerp.judge.asking import Asked
+from autointerp.judge.question import Shown
 from autointerp.pipeline import STAGES, do, open_job
 from autointerp.score import judge
 from autointerp.score.cases import Case
-from autointerp.score.judge import Asked
-from autointerp.score.question import Shown
 from tests import planted, sighted
 from tests.score.test_cues import resampled
 
@@ -84,7 +85,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Job, D
     job.close()
 
 
-Ask = Callable[[str], list[Asked]]
+Ask = Callable[[str], list[tuple[int, Asked]]]  # feature and request
 
 
 @pytest.fixture(scope="module")
@@ -96,13 +97,13 @@ def ask(evaluated: tuple[Job, DictionaryEvidence]) -> Ask:
     full = [f for f, fires in counts.items() if sum(fires) == ITEMS and len(fires) >= ITEMS + ITEMS // 3]
     assert len(full) >= 24
 
-    def asked(question: str) -> list[Asked]:
+    def asked(question: str) -> list[tuple[int, Asked]]:
         role = configuration.LLMScorer(kind="llm", provider="scripted", model="m", scores=[question])
-        texts = {name: judge.rubric_of(role, name, job.config, job.sees) for name in role.scores}
+        texts = {name: asking.rubric_of(role, name, job.config, job.sees) for name in role.scores}
         draws = [Job(job.config.model_copy(update={"seed": seed}), job.directory) for seed in range(DRAWS)]
         pictures = OnePicture()
         return [
-            one
+            (feature, one)
             for feature in full
             for again in draws
             for one in judge.questions(
@@ -136,11 +137,11 @@ def places(shown: Shown) -> list[float]:
             label(patches)[1]]  # fmt: skip
 
 
-def aurocs(asked: Sequence[Asked]) -> dict[str, tuple[float, float, float]]:
+def aurocs(asked: Sequence[tuple[int, Asked]]) -> dict[str, tuple[float, float, float]]:
     """AUROC of each classifier on features that it was not trained on, with bounds by resampling those features."""
     rows = [
-        (row, shown.fires, one.case.feature)
-        for one in asked
+        (row, shown.fires, feature)
+        for feature, one in asked
         for row, shown in zip(layouts(one), one.group, strict=True)
     ]
     X, truth, feature = (np.array(column) for column in zip(*rows, strict=True))
@@ -194,7 +195,7 @@ def anywhere(shown: Shown) -> Shown:
     ("question", "change"), [("fuzzing", to_the_corner), ("fuzzing", anywhere), ("specificity", to_the_corner)]
 )
 def test_wrong_marks_in_other_places_are_found(ask: Ask, question: str, change: Change) -> None:
-    changed = [replace(one, group=[change(shown) for shown in one.group]) for one in ask(question)]
+    changed = [(at, replace(one, group=[change(shown) for shown in one.group])) for at, one in ask(question)]
     value, low, _ = max(aurocs(changed).values())
     assert value > (0.8 if change is to_the_corner else 0.58)
     assert low > 0.5

@@ -30,12 +30,12 @@ from transformers import (
 from autointerp.config import EmbeddingScorer
 from autointerp.errors import UserError
 from autointerp.evidence.reader import DictionaryEvidence, PoolReader
+from autointerp.judge.encoders import Embedded, JointEncoder, SentenceEncoder, open_encoder
 from autointerp.measure.arrays import Floats
 from autointerp.records import Evidence, Excerpt, Grid, Item, Verdict
 from autointerp.score import embedding
 from autointerp.score.cases import Case
 from autointerp.score.embedding import UNSEEN, Level
-from autointerp.score.encoders import Embedded, JointEncoder, SentenceEncoder, open_encoder
 
 WORDS = ("a", "red", "boat", "and", "two", "cows", "under", "the", "moon")
 TEXTS = ["a red boat", "cows", "two cows and a boat under the moon", "the moon"]

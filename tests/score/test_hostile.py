@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from autointerp import rubric
 from autointerp.config import Generator
+from autointerp.judge import asking
+from autointerp.judge.question import Shown
 from autointerp.llm.protocol import Request
 from autointerp.prompt import marked, neutral
 from autointerp.records import Excerpt, Item
-from autointerp.score import judge, sensitivity
-from autointerp.score.question import Shown
+from autointerp.score import sensitivity
 
 KEYS = {"detection": "text", "fuzzing": "text", "simulation": "tokens", "specificity": "text"}
 INJECTIONS = (
@@ -61,9 +62,9 @@ def items(draw: st.DrawFn) -> Item:
 def request(question: str, explanation: str, shown: list[Item], seed: int = 0) -> tuple[Request, list[Shown]]:
     """What a judge is asked, by the way that every request goes."""
     rng = np.random.default_rng(seed)
-    group = judge.QUESTIONS[question].show(shown, rng)
-    group = judge.choose(group, None, rng)
-    return judge.request(judge.QUESTIONS[question], explanation, group, rubric.load(question), 100), group
+    group = asking.QUESTIONS[question].show(shown, rng)
+    group = asking.choose(group, None, rng)
+    return asking.request(asking.QUESTIONS[question], explanation, group, rubric.load(question), 100), group
 
 
 def lines(asked: Request) -> list[dict[str, Any]]:

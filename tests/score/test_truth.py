@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from autointerp.judge import detection, fuzzing, simulation, specificity
+from autointerp.judge.question import Shown, excerpt
 from autointerp.records import Excerpt, Item
-from autointerp.score import detection, fuzzing, simulation, specificity
 from autointerp.score.cases import Case
-from autointerp.score.question import Shown, excerpt
 from autointerp.score.truth import ANSWERS, answered
 from autointerp.subjects.rules import Rule
 

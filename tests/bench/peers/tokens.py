@@ -33,13 +33,12 @@ from transformers import AutoTokenizer
 from autointerp import assets, rubric
 from autointerp.config import LLMExplainer, LLMScorer
 from autointerp.explain import llm
+from autointerp.judge import asking
+from autointerp.judge.asking import Asked
+from autointerp.judge.question import Shown
 from autointerp.llm import answers
 from autointerp.llm.protocol import Reply, Request
 from autointerp.records import Excerpt, Item
-from autointerp.score import judge
-from autointerp.score.cases import Case
-from autointerp.score.judge import Asked
-from autointerp.score.question import Shown
 from autointerp.subjects.text import TextSubject, convert_gguf
 from tests.bench.peers import environment
 
@@ -140,7 +139,7 @@ def explained(feature: Feature, examples: int) -> Sent:
 def judged(feature: Feature, question: str, n: int) -> list[Shown]:
     """The n items that a judge of ours is shown, in their order."""
     rng = np.random.default_rng(0)
-    found = judge.choose(judge.QUESTIONS[question].show(feature.score[question], rng), n, rng)
+    found = asking.choose(asking.QUESTIONS[question].show(feature.score[question], rng), n, rng)
     assert len(found) == n
     return found
 
@@ -148,14 +147,14 @@ def judged(feature: Feature, question: str, n: int) -> list[Shown]:
 def put(feature: Feature, question: str, shown: Sequence[Shown], at_once: int) -> list[Sent]:
     """What a judge of ours is sent about the explanation, and the answers that it is asked for."""
     role = LLMScorer(kind="llm", provider="scripted", model="none")
-    asks, text = judge.QUESTIONS[question], rubric.load(question)
-    case, found = Case("text", 0, "someone", "none", feature.explanation), []
+    asks, text = asking.QUESTIONS[question], rubric.load(question)
+    found = []
     for start in range(0, len(shown), at_once):
         group = shown[start : start + at_once]
-        one = Asked(case, question, text, group, judge.request(asks, case.text, group, text, role.max_tokens))
+        one = Asked(question, text, group, asking.request(asks, feature.explanation, group, text, role.max_tokens))
         truth = [item.fires for item in group]
         answer = {"answers": [{"id": at, ANSWERED[question]: fires} for at, fires in enumerate(truth)]}
-        assert [said.value for said in judge.read(Reply("", "", answer), one)] == truth
+        assert [said.value for said in asking.read(Reply("", "", answer), one)] == truth
         found.append(sent(one.request, answer))
     return found
 

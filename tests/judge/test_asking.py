@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 
 from autointerp import rubric
+from autointerp.judge import asking, detection
+from autointerp.judge.asking import Asked
+from autointerp.judge.question import Said
 from autointerp.llm import answers
 from autointerp.llm.client import Client
 from autointerp.llm.ledger import Ledger
 from autointerp.llm.protocol import Reply, Request
 from autointerp.llm.scripted import ScriptedProvider
 from autointerp.records import Excerpt, Item
-from autointerp.score import detection, judge
-from autointerp.score.cases import Case
-from autointerp.score.judge import Asked
-from autointerp.score.question import Said
 
 RUBRIC = rubric.load("detection")
 
@@ -30,12 +29,12 @@ def item(text: str, fires: bool = False, context: int = 0) -> Item:
 def ask(items: list[Item], explanation: str = "boats") -> Asked:
     """A question of detection about items in this order."""
     shown = detection.show(items, np.random.default_rng(0))
-    request = judge.request(detection, explanation, shown, RUBRIC, 100)
-    return Asked(Case("d", 0, "ann", "none", explanation), "detection", RUBRIC, shown, request)
+    request = asking.request(detection, explanation, shown, RUBRIC, 100)
+    return Asked("detection", RUBRIC, shown, request)
 
 
 def read(reply: Reply, n: int) -> list[Said]:
-    return judge.read(reply, ask([item("text")] * n))
+    return asking.read(reply, ask([item("text")] * n))
 
 
 def answered(*answers: tuple[int, bool]) -> dict[str, Any]:
@@ -103,7 +102,7 @@ class Judge:
 
     def judge(self, n: int) -> list[Said]:
         with self._client as client:
-            (found,) = judge.judge(client, [ask([item(f"text {at}") for at in range(n)])])
+            (found,) = asking.judge(client, [ask([item(f"text {at}") for at in range(n)])])
         return found
 
 
@@ -137,7 +136,7 @@ def test_only_the_questions_with_gaps_are_asked_again(tmp_path: Path) -> None:
 
     questions = [ask([item(text)]) for text in ("good one", "bad", "good two")]
     with Client(ScriptedProvider(script), Ledger(tmp_path / "ledger.sqlite")) as client:
-        found = judge.judge(client, questions)
+        found = asking.judge(client, questions)
     assert [values(one) for one in found] == [[1], [1], [1]]
     assert sorted(request.sample for request in asked) == [0, 0, 0, 1]
     assert "bad" in next(request.content for request in asked if request.sample)
@@ -178,7 +177,7 @@ def test_nothing_but_the_text_of_an_item_is_shown() -> None:
 
 def test_the_choice_of_items_is_random_in_order_and_number_of_firing_ones() -> None:
     items = ask([item(f"f{n}", fires=True) for n in range(10)] + [item(f"s{n}") for n in range(10)]).group
-    draws = [judge.choose(items, 8, np.random.default_rng(seed)) for seed in range(200)]
+    draws = [asking.choose(items, 8, np.random.default_rng(seed)) for seed in range(200)]
     counts = {sum(one.fires for one in draw) for draw in draws}
     assert len(counts) > 3
     first = np.mean([draw[0].fires for draw in draws])
@@ -187,6 +186,6 @@ def test_the_choice_of_items_is_random_in_order_and_number_of_firing_ones() -> N
     assert abs(first - 0.5) < 0.12
     assert abs(last - 0.5) < 0.12
     assert all(len({id(one) for one in draw}) == 8 for draw in draws)
-    assert sorted(one.data["text"] for one in judge.choose(items, None, np.random.default_rng(0))) == sorted(
+    assert sorted(one.data["text"] for one in asking.choose(items, None, np.random.default_rng(0))) == sorted(
         one.data["text"] for one in items
     )

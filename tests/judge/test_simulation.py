@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from autointerp.judge import simulation
+from autointerp.judge.question import Said, Shown
 from autointerp.llm.protocol import Reply, TokenLogprob
-from autointerp.score import simulation
-from autointerp.score.question import Said, Shown
 from tests.score.items import item
 
 EVEN = math.log(0.5)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from autointerp.judge import fuzzing
+from autointerp.judge.question import Said, Shown
 from autointerp.prompt import marked
-from autointerp.score import fuzzing
-from autointerp.score.question import Said, Shown
 from tests.score.items import item
 
 BOATS = item("the boat and the sail at sea", 0, 3, 0, 0, 2, 0, 0)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from numpy.typing import NDArray
 
+from autointerp.judge import fuzzing, specificity
+from autointerp.judge.marks import misplaced, on_grid, partners, runs
 from autointerp.records import Excerpt, Grid, Item
-from autointerp.score import fuzzing, specificity
-from autointerp.score.marks import misplaced, on_grid, partners, runs
 
 Flags = NDArray[np.bool_]
 

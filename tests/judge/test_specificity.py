@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from autointerp import rubric
+from autointerp.judge import specificity
+from autointerp.judge.question import Said, Shown
 from autointerp.prompt import MARK
-from autointerp.score import specificity
-from autointerp.score.question import Said, Shown
 from tests.score.items import item
 
 FIRING = [item(f"boat {n} and a sail there", 3, 0, 0, 0, 2, 0, context=n) for n in range(12)]

@@ -1,6 +1,6 @@
 """The CSV files: what was written is what is read, by any reader, and no spreadsheet runs any of it."""
 
-import csv as standard
+import csv
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autointerp.report import csv
+from autointerp import sheets
 
 ODD = [
     "two\nlines",
@@ -50,7 +50,7 @@ FORMULAS = [
 
 
 def written(path: Path, texts: list[str]) -> Path:
-    csv.write(path, pd.DataFrame({"dictionary": "d", "explanation": pd.Series(texts, dtype=object)}))
+    sheets.write(path, pd.DataFrame({"dictionary": "d", "explanation": pd.Series(texts, dtype=object)}))
     return path
 
 
@@ -60,7 +60,7 @@ def read_by_pandas(path: Path) -> list[str]:
 
 def read_by_csv(path: Path) -> list[str]:
     with path.open(encoding="utf-8", newline="") as handle:
-        return [row["explanation"] for row in standard.DictReader(handle, strict=True)]
+        return [row["explanation"] for row in csv.DictReader(handle, strict=True)]
 
 
 def would_run(cell: str) -> bool:
@@ -79,7 +79,7 @@ def test_a_formula_is_text_for_a_spreadsheet_and_itself_for_us(text: str, tmp_pa
     path = written(tmp_path / "formula.csv", [text])
     assert would_run(text)
     assert read_by_csv(path) == [f"'{text}"]
-    assert csv.read(path)["explanation"].tolist() == [text]
+    assert sheets.read(path)["explanation"].tolist() == [text]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -91,7 +91,7 @@ def test_any_text_comes_back_and_none_would_run(texts: list[str], tmp_path: Path
     path = written(tmp_path / "any.csv", texts)
     assert read_by_csv(path) == read_by_pandas(path)
     assert not any(would_run(cell) for cell in read_by_csv(path))
-    assert csv.read(path)["explanation"].tolist() == kept
+    assert sheets.read(path)["explanation"].tolist() == kept
 
 
 def test_what_no_reader_takes_becomes_a_question_mark(tmp_path: Path) -> None:
@@ -101,17 +101,17 @@ def test_what_no_reader_takes_becomes_a_question_mark(tmp_path: Path) -> None:
 
 def test_names_of_dictionaries_and_columns_are_no_formulas(tmp_path: Path) -> None:
     frame = pd.DataFrame({"dictionary": ["-16k", "256"], "=metric.ap": [0.5, -0.25]})
-    csv.write(tmp_path / "names.csv", frame)
+    sheets.write(tmp_path / "names.csv", frame)
     lines = (tmp_path / "names.csv").read_bytes().decode().split("\r\n")
     assert lines == ["dictionary,'=metric.ap", "'-16k,0.5", "256,-0.25", ""]  # a negative number stays a number
-    pd.testing.assert_frame_equal(csv.read(tmp_path / "names.csv"), frame)
+    pd.testing.assert_frame_equal(sheets.read(tmp_path / "names.csv"), frame)
 
 
 def test_the_same_numbers_give_the_same_bytes(tmp_path: Path) -> None:
     frame = pd.DataFrame({"value": [1 / 3, 2e-7, 1e300, float("nan")], "n": [1, 2, 3, 4], "dead": [True, False] * 2})
-    csv.write(tmp_path / "one.csv", frame)
+    sheets.write(tmp_path / "one.csv", frame)
     noisy = frame.assign(value=frame["value"] * (1 + 1e-12))  # the last digits, which depend on the machine
-    csv.write(tmp_path / "other.csv", noisy)
+    sheets.write(tmp_path / "other.csv", noisy)
     content = (tmp_path / "one.csv").read_bytes()
     assert content == (tmp_path / "other.csv").read_bytes()
     assert content.split(b"\r\n")[1:5] == [b"0.333333,1,True", b"2e-07,2,False", b"1e+300,3,True", b",4,False"]

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from autointerp.judge.question import Said, Shown, dealt, given
 from autointerp.llm.protocol import Reply, TokenLogprob
 from autointerp.prompt import neutral
 from autointerp.records import Item
-from autointerp.score.question import Said, Shown, dealt, given
 
 TOP_LOGPROBS = 10
 LIST = re.compile(r'"activations"\s*:\s*\[([\d\s,]*)\]')

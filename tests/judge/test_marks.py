@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
+from autointerp.judge.marks import elsewhere, runs
 from autointerp.records import Excerpt
-from autointerp.score.marks import elsewhere, runs
 
 
 def excerpt(pattern: str, start: int = 8) -> Excerpt:

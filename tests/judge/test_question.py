@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autointerp.score.question import Shown, dealt
+from autointerp.judge.question import Shown, dealt
 from tests.score.items import item
 
 

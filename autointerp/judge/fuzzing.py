@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from autointerp.judge.marks import misplaced, partners
+from autointerp.judge.question import Said, Shown, excerpt, given, unchanged
 from autointerp.records import Item
-from autointerp.score.marks import misplaced, partners
-from autointerp.score.question import Said, Shown, excerpt, given, unchanged
 
 TOP_LOGPROBS = 0
 entry, answers = unchanged, given

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from autointerp.judge.marks import misplaced
+from autointerp.judge.question import Said, Shown, dealt, excerpt, given, unchanged
 from autointerp.records import Item
-from autointerp.score.marks import misplaced
-from autointerp.score.question import Said, Shown, dealt, excerpt, given, unchanged
 
 TOP_LOGPROBS = 0
 SILENT_SHARE = 3  # one silent excerpt for so many firing ones

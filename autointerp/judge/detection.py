@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from autointerp.judge.question import Said, Shown, dealt, excerpt, given, unchanged
 from autointerp.records import Item
-from autointerp.score.question import Said, Shown, dealt, excerpt, given, unchanged
 
 TOP_LOGPROBS = 0
 entry, answers = unchanged, given

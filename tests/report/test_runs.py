@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 import autointerp
-from autointerp.compare.runs import compare
 from autointerp.errors import UserError
+from autointerp.report.runs import compare
 from tests import planted as plant
 from tests.compare import planted_sizes as sizes
 from tests.compare.planted_sizes import CHILDREN
