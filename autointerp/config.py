@@ -13,9 +13,10 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import tomlkit
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
-from autointerp import assets
+from autointerp import assets, plugins
 from autointerp.errors import UserError
 
 Grade = Literal["A", "B", "C", "D", "E"]
@@ -165,7 +166,13 @@ class Role(Record):
     dictionaries: tuple[str, ...] | None = Field(None, description="Only these dictionaries; default all.")
 
 
-class LexicalExplainer(Role):
+class ExplainerRole(Role):
+    """What the settings of every explainer, a plugin's among them, are made from."""
+
+    kind: str
+
+
+class LexicalExplainer(ExplainerRole):
     """No model: words associated with the firings by log-odds with a Dirichlet prior."""
 
     kind: Literal["lexical"]
@@ -187,7 +194,7 @@ class CapabilityConfig(Record):
 class LLMRole(Role):
     """A language model in a role."""
 
-    kind: Literal["llm"]
+    kind: str
     provider: str = Field(description="anthropic, openai, local, scripted, or a plugin's name.")
     model: str = Field(description="Model id as the provider knows it; for local, a GGUF file or package:NAME/PATH.")
     base_url: str | None = Field(None, description="Another server that speaks the provider's protocol.")
@@ -205,9 +212,10 @@ class LLMRole(Role):
     )
 
 
-class LLMExplainer(LLMRole):
+class LLMExplainer(LLMRole, ExplainerRole):
     """A language model that writes explanations."""
 
+    kind: Literal["llm"]
     rubric: str | None = Field(
         None, description="Rubric id, or the path of a .md file; default is explain, or explain_images with pictures."
     )
@@ -262,7 +270,18 @@ class Judged(Record):
     )
 
 
-class LLMScorer(LLMRole, Judged):
+class ScorerRole(Role, Judged):
+    """What the settings of every scorer, a plugin's among them, are made from."""
+
+    kind: str
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """What its verdicts answer: by default one question, called like its kind."""
+        return (self.kind,)
+
+
+class LLMScorer(LLMRole, ScorerRole):
     """A language model that judges explanations."""
 
     kind: Literal["llm"]
@@ -270,6 +289,10 @@ class LLMScorer(LLMRole, Judged):
     rubrics: dict[QuestionName, str] = Field({}, description="Rubric ids by score, or paths of .md files.")
     items_per_request: int = Field(5, ge=1, description="Excerpts judged in one request.")
     items: int | None = Field(None, ge=4, description="At most this many excerpts per feature and score; default all.")
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        return self.scores
 
 
 class Generator(LLMRole, Judged):
@@ -281,7 +304,7 @@ class Generator(LLMRole, Judged):
     near_misses: int = Field(5, ge=0, description="Texts per explanation that are close to it and should not fire.")
 
 
-class GivenExplainer(Role):
+class GivenExplainer(ExplainerRole):
     """Explanations from a file."""
 
     kind: Literal["given"]
@@ -302,7 +325,7 @@ class GivenExplainer(Role):
 Statement = Literal["rule", "broader", "narrower", "wrong"]
 
 
-class RuleExplainer(Role):
+class RuleExplainer(ExplainerRole):
     """On a planted subject: the rule that a feature is known to follow, or one that it does not."""
 
     kind: Literal["rule"]
@@ -311,15 +334,19 @@ class RuleExplainer(Role):
     )
 
 
-class EmbeddingScorer(Role, Judged):
+class EmbeddingScorer(ScorerRole):
     """A text encoder that answers detection and retrieval by cosine similarity."""
 
     kind: Literal["embedding"]
     model: str = Field(description="Sentence encoder: hub id, path, or package:NAME/PATH.")
     batch_size: int = Field(64, ge=1, description="Texts per forward pass.")
 
+    @property
+    def questions(self) -> tuple[str, ...]:
+        return ("detection",)
 
-class SurprisalScorer(Role, Judged):
+
+class SurprisalScorer(ScorerRole):
     """A causal language model, run here: does it predict an excerpt better once it has read the explanation?"""
 
     kind: Literal["surprisal"]
@@ -332,9 +359,42 @@ MANNER = frozenset(
     {"concurrency", "requests_per_minute", "tokens_per_minute", "api_key_env", "batch", "batch_wait", "batch_size"}
 )
 
-Explainer = Annotated[LexicalExplainer | LLMExplainer | GivenExplainer | RuleExplainer, Field(discriminator="kind")]
-Judge = LLMScorer | EmbeddingScorer | SurprisalScorer | Generator
-Scorer = Annotated[EmbeddingScorer | SurprisalScorer | LLMScorer, Field(discriminator="kind")]
+
+def settings_of(group: plugins.Group, kind: str) -> type[Role]:
+    """The record of the settings that a kind of explainer or scorer has."""
+    plugin = plugins.find(group, kind)
+    base, found = BASES[group], plugin.made.Settings
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise UserError(
+            f"you asked for the {group.noun} {kind!r}",
+            f"the Settings of {plugin.package} are not made from {base.__name__}",
+            f"mend it: {group.contract} says what they are",
+        )
+    return found
+
+
+def as_kind(group: plugins.Group) -> BeforeValidator:
+    """Reads a table as the settings of its kind, whichever package brings it."""
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        kind, known = value.get("kind"), plugins.names(group)
+        if kind not in known:
+            plugins.refuse_stale(f"you asked for the {group.noun} {kind!r}")
+            said = f", and there is no {kind!r}" if kind is not None else ""
+            what = {"kinds": ", ".join(map(repr, known)), "said": said}
+            raise PydanticCustomError("kind", "needs kind = one of {kinds}{said}", what)
+        return settings_of(group, kind).model_validate(value)
+
+    return BeforeValidator(read)
+
+
+BASES: Mapping[plugins.Group, type[Role]] = {plugins.EXPLAINER: ExplainerRole, plugins.SCORER: ScorerRole}
+Explainer = Annotated[SerializeAsAny[ExplainerRole], as_kind(plugins.EXPLAINER)]
+Scorer = Annotated[SerializeAsAny[ScorerRole], as_kind(plugins.SCORER)]
+ROLES: Mapping[plugins.Group, Any] = {plugins.EXPLAINER: Explainer, plugins.SCORER: Scorer}
+Judge = ScorerRole | Generator
 
 
 class ScoreConfig(Record):
@@ -682,8 +742,9 @@ class RunConfig(Record):
                     f"audit.paraphraser.dictionaries names {name!r}, which is not one of {sorted(self.dictionaries)}"
                 )
         for name, writer in self.explainers.items():
-            # A loss on excerpts takes as long as all of scoring: surprisal chooses nothing.
-            choosers = sorted(n for n, judge in self.scorers.items() if not isinstance(judge, SurprisalScorer))
+            # A loss on excerpts takes as long as all of scoring, so surprisal chooses nothing; nor do plugins.
+            choosing = (EmbeddingScorer, LLMScorer)
+            choosers = sorted(n for n, judge in self.scorers.items() if isinstance(judge, choosing))
             if isinstance(writer, LLMExplainer) and writer.chosen_by not in (None, *choosers):
                 raise ValueError(
                     f"explainers.{name}.chosen_by = {writer.chosen_by!r} is none of the scorers {choosers}"
@@ -713,7 +774,7 @@ class RunConfig(Record):
 
 def detects(role: Judge) -> bool:
     """Whether a role answers detection."""
-    return isinstance(role, EmbeddingScorer) or (isinstance(role, LLMScorer) and "detection" in role.scores)
+    return isinstance(role, ScorerRole) and "detection" in role.questions
 
 
 def covered(role: Role, dictionary: str) -> int:
@@ -756,7 +817,7 @@ def build(tree: dict[str, Any], origin: str) -> RunConfig:
         return RunConfig.model_validate(tree)
     except ValidationError as error:
         raise UserError(
-            f"you asked to run {origin}", explain_validation(error), "mend the config and run again"
+            f"you asked to run {origin}", explain_validation(error, tree), "mend the config and run again"
         ) from None
 
 
@@ -788,16 +849,14 @@ def without_none(value: Any) -> Any:
     return [without_none(v) for v in value] if isinstance(value, list) else value
 
 
-def explain_validation(error: ValidationError) -> str:
-    """The first problems of a pydantic error, in words, with the nearest valid name for an unknown key."""
+def explain_validation(error: ValidationError, tree: Mapping[str, Any]) -> str:
+    """The first problems of a pydantic error about a tree, in words, with the nearest valid name for an unknown key."""
     problems = []
     for item in error.errors()[:3]:
-        # pydantic puts the tag of a tagged union behind the table's name; the user never wrote it there
-        tagged = item["loc"][:1] in (("explainers",), ("scorers",))
-        path = [str(part) for at, part in enumerate(item["loc"]) if not (tagged and at == 2)]
+        path = [str(part) for part in item["loc"]]
         where = ".".join(path) or "the config"
         if item["type"] == "extra_forbidden":
-            valid = fields_at(item["loc"][:-1])
+            valid = fields_at(item["loc"][:-1], tree)
             nearest = difflib.get_close_matches(path[-1], valid, 1, 0.5)
             hint = f"; the nearest is {nearest[0]!r}" if nearest else f"; valid ones are {', '.join(valid)}"
             problems.append(f"{where} is not a known key{hint}")
@@ -805,23 +864,24 @@ def explain_validation(error: ValidationError) -> str:
             problems.append(f"{where} is missing")
         elif item["type"] == "value_error":
             problems.append(str(item["ctx"]["error"]))
-        elif item["type"].startswith("union_tag"):
-            kinds = {"explainers": "'lexical', 'llm', 'given', 'rule'", "scorers": "'embedding', 'llm'"}[path[0]]
-            problems.append(f"{where} needs kind = one of {kinds}")
+        elif item["type"] == "kind":
+            problems.append(f"{where} {item['msg']}")
         else:
             problems.append(f"{where} = {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}")
     return "; ".join(problems)
 
 
-def fields_at(location: tuple[int | str, ...]) -> list[str]:
-    """Names that are valid at a place of the config, following tables by name and tagged unions by tag."""
+def fields_at(location: tuple[int | str, ...], tree: Mapping[str, Any]) -> list[str]:
+    """Names that are valid at a place of a config, following tables by name and roles by the kind that they say."""
     model: Any = RunConfig
+    here: Any = tree
     for part in location:
-        if get_origin(model) is Annotated:
-            options = get_args(get_args(model)[0])
-            model = next(o for o in options if o.model_fields["kind"].annotation == Literal[part])
-        elif get_origin(model) is dict:
+        here = here.get(part) if isinstance(here, Mapping) else None
+        if get_origin(model) is dict:
             model = get_args(model)[1]
+            group = next((group for group, role in ROLES.items() if role == model), None)
+            if group is not None and isinstance(here, Mapping):
+                model = settings_of(group, here["kind"])
         elif isinstance(model, type) and issubclass(model, BaseModel) and part in model.model_fields:
             model = model.model_fields[str(part)].annotation
             if get_origin(model) is UnionType:  # a table that may be left out

@@ -8,7 +8,7 @@ import pandas as pd
 
 from autointerp import config as configuration
 from autointerp.config import RunConfig
-from autointerp.measure.scores import PRIMARY
+from autointerp.measure.scores import is_primary
 from autointerp.records import PICKED
 from autointerp.report import csv
 
@@ -94,7 +94,7 @@ def failed_gates(run: Run) -> list[str]:
 def over_unscored(run: Run) -> list[str]:
     """A sentence for each primary metric with a larger share of unscored features than the config allows."""
     scores = run.scores()
-    primary = scores[scores["metric"].isin(PRIMARY.values()) & (scores["control"] == "none")]
+    primary = scores[scores["metric"].map(is_primary) & (scores["control"] == "none")]
     allowed = run.config.score.max_unscored
     sentences = []
     for (metric, explainer, scorer), group in primary.groupby(["metric", "explainer", "scorer"]):

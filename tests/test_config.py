@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import tomlkit
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -82,6 +82,7 @@ def trees(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
+@settings(deadline=None)  # the first config that names a kind loads it
 @given(trees())
 def test_dump_and_load_round_trip(tree: dict[str, Any]) -> None:
     built = config.build(tree, "it")
@@ -153,8 +154,13 @@ def test_the_last_override_wins(tmp_path: Path) -> None:
         ({"dictionaries": {"a/b": {"path": "x"}}}, "dictionaries.'a/b' is not a usable name"),
         ({"explainers": {".x": {"kind": "lexical"}}}, "explainers.'.x' is not a usable name"),
         ({"explainers": {"x": {"kind": "lexical", "dictionaries": ["7"]}}}, "explainers.x.dictionaries names '7'"),
-        ({"explainers": {"x": {}}}, "explainers.x needs kind = one of 'lexical', 'llm', 'given'"),
-        ({"scorers": {"x": {"kind": "lexical"}}}, "scorers.x needs kind = one of 'embedding', 'llm'"),
+        ({"explainers": {"x": {}}}, "explainers.x needs kind = one of 'given', 'lexical', 'llm', 'rule'"),
+        (
+            {"scorers": {"x": {"kind": "lexical"}}},
+            "scorers.x needs kind = one of 'embedding', 'llm', 'surprisal', and there is no 'lexical'",
+        ),
+        ({"scorers": {"x": 3}}, "scorers.x = 3"),
+        ({"scorers": {"x": {"kind": ["llm"]}}}, "there is no ['llm']"),
         ({"scorers": {"llm": {"kind": "llm", "provider": "openai"}}}, "scorers.llm.model is missing"),
         ({"scorers": {"x": {"kind": "embedding", "model": "m", "aggregate": 1}}}, "valid ones are explainers"),
         ({"explainers": {"x": MODEL | {"candidates": 3}}}, "candidates = 3 needs chosen_by, the scorer that takes one"),

@@ -191,7 +191,7 @@ def test_a_model_that_sees_nothing_is_named(planted: Planted, tmp_path: Path) ->
 
 @pytest.mark.parametrize("said", ["claude", "antropic:claude-sonnet-5-5", "lexical:x", "given", "embedding:m", ":", ""])
 def test_an_explainer_that_is_none(said: str, planted: Planted, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="lexical, rule, given:PATH or PROVIDER:MODEL, with the providers anthropic, "):
+    with pytest.raises(UserError, match="given:PATH, lexical, rule or PROVIDER:MODEL, with the providers anthropic, "):
         render(tmp_path / "x.toml", answers(planted, explainer=said))
 
 

@@ -15,12 +15,14 @@ from autointerp.llm.client import Client
 from autointerp.llm.protocol import Reply, Request
 from autointerp.progress import progress
 from autointerp.prompt import line, neutral
-from autointerp.records import Verdict
+from autointerp.records import Model, Verdict
 from autointerp.rubric import Rubric
 from autointerp.score import detection, fuzzing, simulation, specificity
 from autointerp.score.cases import Case, about
 from autointerp.score.question import Question, Said, Shown
+from autointerp.score.scorer import Work
 
+Settings = LLMScorer
 QUESTIONS: Mapping[str, Question] = {
     "detection": detection,
     "fuzzing": fuzzing,
@@ -40,30 +42,36 @@ class Asked:
     request: Request
 
 
-def verdicts(
-    job: Job, name: str, role: LLMScorer, cases: Sequence[Case], evidence: Mapping[str, DictionaryEvidence]
-) -> tuple[list[Verdict], list[str]]:
-    """The verdicts of one scorer, and the models that it answered as.
+def models(role: LLMScorer, config: RunConfig) -> list[Model]:
+    return [Model(role.provider, role.model)]
 
-    All questions go to the client at once, so that a batch holds them all.
-    """
-    client = job.client(f"scorer {name}", role)
-    texts = {question: rubric_of(role, question, job.config, job.sees) for question in role.scores}
-    pictures = pictures_of(job, cases, evidence)
+
+def rubrics(role: LLMScorer, config: RunConfig, sees: bool) -> dict[QuestionName, Rubric]:
+    return {question: rubric_of(role, question, config, sees) for question in role.scores}
+
+
+def verdicts(role: LLMScorer, work: Work) -> list[Verdict]:
+    """All questions go to the client at once, so that a batch holds them all."""
+    job, evidence = work.job, work.evidence
+    client = work.client(role)
+    texts = rubrics(role, job.config, job.sees)
+    pictures = pictures_of(job, work.cases, evidence)
     asked = [
-        one for case in cases for one in questions(job, role, case, texts, evidence, pictures, client.gives_logprobs)
+        one
+        for case in work.cases
+        for one in questions(job, role, case, texts, evidence, pictures, client.gives_logprobs)
     ]
-    with progress(f"judging with {name}", len(asked)) as advance:
+    with progress(f"judging with {work.name}", len(asked)) as advance:
         found = judge(client, asked, lambda: advance(1))
     return [
         one.case.verdict(
-            one.question, name, one.rubric.name, **(about(shown.item) | {"fires": shown.fires}),
+            one.question, work.name, one.rubric.name, **(about(shown.item) | {"fires": shown.fires}),
             value=said.value, reason=said.reason, predicted=said.predicted,
             activations=shown.item.excerpt.activations if said.predicted else (),
         )
         for one, group in zip(asked, found, strict=True)
         for shown, said in zip(one.group, group, strict=True)
-    ], sorted(client.resolved) or [role.model]  # fmt: skip
+    ]  # fmt: skip
 
 
 def rubric_of(role: LLMScorer, question: QuestionName, config: RunConfig, sees: bool) -> Rubric:

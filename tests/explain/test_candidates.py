@@ -16,7 +16,7 @@ import autointerp
 from autointerp import config as configuration
 from autointerp import pipeline
 from autointerp.explain import choosers, stage
-from autointerp.explain.stage import DRAWS
+from autointerp.explain.llm import DRAWS
 from autointerp.llm.protocol import Request
 from autointerp.records import Explanation
 from tests import planted as plant
