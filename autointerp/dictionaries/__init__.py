@@ -28,9 +28,17 @@ def form_of(path: Path, name: str) -> plugins.Plugin:
     asked = f"you asked for the dictionary {name!r}"
     plugins.refuse_stale(asked)
     known = [plugins.find(plugins.FORMAT, one) for one in plugins.names(plugins.FORMAT)]
-    fitting = [form for form in known if form.made.matches(path)]
+    fitting, unread = [], None
+    for form in known:
+        try:
+            if form.made.matches(path):
+                fitting.append(form)
+        except UserError as error:  # files that one format cannot look into may be those of another
+            unread = unread or error
     if len(fitting) == 1:
         return fitting[0]
+    if unread and not fitting:
+        raise unread
     if fitting:
         several = " and ".join(f"{form.name} ({form.package})" for form in fitting)
         raise UserError(asked, f"its files fit several formats, {several}", "uninstall what is not meant")
