@@ -115,7 +115,7 @@ def written(
 ) -> list[Verdict]:
     asks = role(script, **given)
     job.clients.pop("generator writer", None)
-    return sensitivity.verdicts(job, "writer", asks, cases, evidence)[0]
+    return sensitivity.verdicts(job, "writer", asks, cases, evidence)
 
 
 def scored(verdicts: list[Verdict]) -> list[Score]:
