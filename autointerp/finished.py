@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from autointerp import config as configuration
+from autointerp import toml
 from autointerp.config import RunConfig
 from autointerp.measure.scores import is_primary
 from autointerp.records import PICKED
@@ -66,7 +66,7 @@ class Run:
 
     @cached_property
     def config(self) -> RunConfig:
-        return configuration.load(self.path / "run.toml")
+        return toml.load(self.path / "run.toml")
 
     @property
     def good(self) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, get_origin
 
 import tomlkit
 
-from autointerp import assets, pictures, plugins
+from autointerp import assets, pictures, plugins, toml
 from autointerp import config as configuration
 from autointerp.audit.circularity import MEANING
 from autointerp.audit.roles import Roles
@@ -74,7 +74,7 @@ def completed(given: Mapping[str, str | None], pictures: bool, ask: Ask | None) 
     Raises UserError for what has no default: who explains, who judges, and one of subject and dictionary where the
     other is not the demo's.
     """
-    demo = configuration.load("demo-vision" if pictures else "demo-text")
+    demo = toml.load("demo-vision" if pictures else "demo-text")
     usual: dict[str, str | None] = {
         "subject": demo.subject.model,
         "dictionary": next(entry.path for entry in demo.dictionaries.values() if entry.path),
@@ -100,7 +100,7 @@ def write(path: Path, answers: Answers, force: bool = False) -> str:
     if path.exists() and not force:
         raise UserError(f"you asked to write {path}", "it is there already", "name another file, or add --force")
     text = render(path, answers)
-    config = configuration.build(tomllib.loads(text), str(path))
+    config = toml.build(tomllib.loads(text), str(path))
     plan(config)
     write_text(path, text)
     grade = worst_of(config)
@@ -121,7 +121,7 @@ def render(path: Path, answers: Answers) -> str:
         "scorers": {scorer: judging},
         "circularity": {},
     }
-    config = configuration.build(tree, str(path))
+    config = toml.build(tree, str(path))
     notes = {"dictionaries": read, "circularity": []}
     grade = worst_of(config)
     if grade > config.circularity.worst:
@@ -233,7 +233,7 @@ def lines(tree: Table, config: RunConfig, notes: Mapping[str, Sequence[str]]) ->
     yield "# Behind a # stand defaults, and what else may be set: take the # away and give a value."
     fields = RunConfig.model_fields
     single = [name for name, field in fields.items() if get_origin(field.annotation) is not dict]
-    yield from settings(RunConfig, tree, [name for name in single if not configuration.fields_at((name,), tree)])
+    yield from settings(RunConfig, tree, [name for name in single if not toml.fields_at((name,), tree)])
     absent = []
     for name in fields:
         value, said = getattr(config, name), notes.get(name, ())
@@ -242,7 +242,7 @@ def lines(tree: Table, config: RunConfig, notes: Mapping[str, Sequence[str]]) ->
         elif name in tree and isinstance(value, Mapping):
             for key, record in value.items():
                 yield from table(f"{name}.{tomlkit.key(key).as_string()}", record, tree[name][key], said)
-        elif name not in single or configuration.fields_at((name,), tree):
+        elif name not in single or toml.fields_at((name,), tree):
             absent.append(name)
     yield ""
     for name in absent:
@@ -280,7 +280,7 @@ def comment(text: str) -> list[str]:
 def spelled(value: Any) -> str:
     """A value as TOML, on one line."""
     if isinstance(value, Record):
-        value = configuration.without_none(value.model_dump(mode="json"))
+        value = toml.without_none(value.model_dump(mode="json"))
     if not isinstance(value, dict):
         return str(tomlkit.item(value).as_string())
     inline = tomlkit.inline_table()

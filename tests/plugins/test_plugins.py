@@ -16,8 +16,7 @@ import pytest
 import torch
 
 import autointerp
-from autointerp import config as configuration
-from autointerp import plugins
+from autointerp import plugins, toml
 from autointerp.audit.roles import Roles
 from autointerp.dictionaries import load_dictionary
 from autointerp.errors import UserError
@@ -72,7 +71,7 @@ def tree(planted: plant.Planted) -> dict[str, Any]:
 
 
 def run(tree: dict[str, Any], out: Path) -> Run:
-    return autointerp.run(configuration.build(tree, "the test"), out=out)
+    return autointerp.run(toml.build(tree, "the test"), out=out)
 
 
 # the worked example
@@ -146,11 +145,11 @@ def test_a_setting_is_checked_by_the_plugins_own_record(install: Install, tree: 
         ({"explainers": ["nobody"]}, "scorers.mine.explainers names 'nobody'"),
     ]:
         with pytest.raises(UserError) as caught:
-            configuration.build(tree | {"scorers": {"mine": {"kind": "keyword", **changed}}}, "it")
+            toml.build(tree | {"scorers": {"mine": {"kind": "keyword", **changed}}}, "it")
         assert said in str(caught.value)
-    built = configuration.build(tree | {"scorers": {"mine": {"kind": "keyword", "letters": 5}}}, "it")
-    assert tomllib.loads(configuration.dump(built))["scorers"]["mine"]["letters"] == 5
-    assert configuration.build(tomllib.loads(configuration.dump(built)), "its dump") == built
+    built = toml.build(tree | {"scorers": {"mine": {"kind": "keyword", "letters": 5}}}, "it")
+    assert tomllib.loads(toml.dump(built))["scorers"]["mine"]["letters"] == 5
+    assert toml.build(tomllib.loads(toml.dump(built)), "its dump") == built
 
 
 # the other groups
@@ -183,7 +182,7 @@ def test_a_users_explainer_is_one_of_the_run(
     install("keywords", "1.0", POINTS, {"keyword_scorer": SCORER})
     install("loudest", "2.0", {"autointerp.explainers": {"loudest": "loudest"}}, {"loudest": EXPLAINER})
     tree["explainers"] = {"reads": {"kind": "loudest", "model": model, "features": 6}}
-    built = configuration.build(tree, "it")
+    built = toml.build(tree, "it")
     assert [g for _, _, g in Roles(built).arms()] == [grade]
     finished = run(tree, tmp_path)
     told = finished.features().dropna(subset=["explanation"])
@@ -230,7 +229,7 @@ def test_the_version_of_a_format_is_an_input_of_collection(
     install("mine", "1", {"autointerp.formats": {"mine": "mine_format"}}, {"mine_format": own})
     plant.write_dictionary(tmp_path / "nested" / "mine")
     tree["dictionaries"]["rules"]["path"] = str(tmp_path / "nested")
-    finished = autointerp.run(configuration.build(tree, "it"), out=tmp_path, only="collect")
+    finished = autointerp.run(toml.build(tree, "it"), out=tmp_path, only="collect")
     inputs = json.loads((finished.path / "manifest.json").read_text())["stages"]["collect"]["inputs"]
     assert inputs["dictionary format mine"] == "mine 1"
 
@@ -304,9 +303,9 @@ def test_an_unknown_kind_is_met_with_what_there_is(install: Install, tree: dict[
 def test_what_nobody_asks_for_breaks_nothing(install: Install, tree: dict[str, Any]) -> None:
     install("keywords", "1.0", POINTS, {"keyword_scorer": SCORER})
     install("broken", "1", {group.name: {"broken": "no_such_module"} for group in plugins.GROUPS[2:]}, {})
-    assert configuration.build(tree, "it").scorers["mine"].kind == "keyword"
+    assert toml.build(tree, "it").scorers["mine"].kind == "keyword"
     with pytest.raises(UserError, match="that of broken 1 cannot be loaded"):
-        configuration.build(tree | {"scorers": {"mine": {"kind": "broken"}}}, "it")
+        toml.build(tree | {"scorers": {"mine": {"kind": "broken"}}}, "it")
 
 
 # what comes with autointerp
@@ -340,7 +339,7 @@ def test_a_checkout_that_was_installed_before_says_so(
     tree["scorers"], rules = {"mine": {"kind": "embedding", "model": "m"}}, tree["dictionaries"]["rules"]["path"]
     said = "what is installed of autointerp does not know it: install it again: `make setup`, or `pip install -e .`"
     with pytest.raises(UserError) as caught:
-        load_dictionary(rules) if "formats" in dropped else configuration.build(tree, "it")
+        load_dictionary(rules) if "formats" in dropped else toml.build(tree, "it")
     assert said in str(caught.value)
 
 

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autointerp import config as configuration
+from autointerp import toml
 from autointerp.config import Generator
 from autointerp.dictionaries.canonical import Dictionary
 from autointerp.evidence.reader import DictionaryEvidence
@@ -85,7 +85,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
     tree = planted.settings(planted.plant(folder))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTOINTERP_CACHE", str(folder / "cache"))
-        found = open_job(configuration.build(tree, "test"), folder / "runs")
+        found = open_job(toml.build(tree, "test"), folder / "runs")
         for name in ("collect", "evidence"):
             do(found, name, STAGES[name])
         yield found
