@@ -9,7 +9,7 @@ import pandas as pd
 from autointerp import toml
 from autointerp.config import RunConfig
 from autointerp.errors import UserError
-from autointerp.measure.scores import is_primary
+from autointerp.measure.scores import are_primary
 from autointerp.prompt import marked
 from autointerp.records import PICKED
 from autointerp.report import csv
@@ -134,7 +134,7 @@ def failed_gates(run: Run) -> list[str]:
 def over_unscored(run: Run) -> list[str]:
     """A sentence for each primary metric with a larger share of unscored features than the config allows."""
     scores = run.scores()
-    primary = scores[scores["metric"].map(is_primary) & (scores["control"] == "none")]
+    primary = scores[are_primary(scores["metric"]) & (scores["control"] == "none")]
     allowed = run.config.score.max_unscored
     sentences = []
     for (metric, explainer, scorer), group in primary.groupby(["metric", "explainer", "scorer"]):

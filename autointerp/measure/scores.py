@@ -51,6 +51,11 @@ def is_primary(metric: str) -> bool:
     return metric in PRIMARY.values() or (metric.endswith(AP) and metric.removesuffix(AP) not in BASELINES)
 
 
+def are_primary(metrics: Iterable[str]) -> Bools:
+    """The same for a column, [n]; of an empty one, too, whose type a frame does not know."""
+    return np.array([is_primary(metric) for metric in metrics], dtype=bool)
+
+
 @dataclass(frozen=True, slots=True)
 class Base:
     """Share of the pool's excerpts in which a feature fires."""
