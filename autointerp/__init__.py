@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from autointerp.collect.sketch import Sketch
     from autointerp.dictionaries import load_dictionary
+    from autointerp.finished import open_run
+    from autointerp.history import changes
     from autointerp.pipeline import run
 
-__all__ = ["Sketch", "load_dictionary", "run"]
+__all__ = ["Sketch", "changes", "load_dictionary", "open_run", "run"]
 
 # A checkout's data folder `datasets/` looks like a package without files when the checkout is on the path, and other
 # libraries would take it for the Hugging Face library of that name. None in sys.modules means: there is no such module.
@@ -20,7 +22,9 @@ if _spec is not None and str(Path(__file__).parent.parent / "datasets") in (_spe
 
 _HOMES = {
     "Sketch": "autointerp.collect.sketch",
+    "changes": "autointerp.history",
     "load_dictionary": "autointerp.dictionaries",
+    "open_run": "autointerp.finished",
     "run": "autointerp.pipeline",
 }
 

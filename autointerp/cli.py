@@ -46,8 +46,7 @@ def run(
     log_json: Annotated[str | None, typer.Option(help="Add lines of JSON to this file, beside the plain log.")] = None,
 ) -> None:
     """Run all stages of each config. Resumes where it stopped; does nothing where nothing changed."""
-    from autointerp import config as configuration
-    from autointerp import history
+    from autointerp import history, toml
     from autointerp.finished import failed_gates, over_unscored
     from autointerp.pipeline import run
 
@@ -55,7 +54,7 @@ def run(
     failed: list[str] = []
     late: list[str] = []
     for source in configs:
-        config = configuration.load(source, tuple(set_ or ()))
+        config = toml.load(source, tuple(set_ or ()))
         asked = {"baseline": baseline or config.baseline, "name": history.dated(config.name) if dated else config.name}
         finished = run(config.model_copy(update=asked), out=out)
         typer.echo(finished.summary)
@@ -114,10 +113,10 @@ def doctor(
     out: Out = "runs",
 ) -> None:
     """Say what a run would miss on this machine. Nothing is downloaded, asked or spent."""
-    from autointerp import config as configuration
+    from autointerp import toml
     from autointerp.doctor import examine, refuse_missing
 
-    found = examine(configuration.load(config, tuple(set_ or ())) if config is not None else None, out)
+    found = examine(toml.load(config, tuple(set_ or ())) if config is not None else None, out)
     table = Table(*(Column(name, overflow="fold") for name in ("what", "", "found", "what to do")))
     colours = {"ok": "green", "missing": "red", "note": "yellow"}
     for row in found:
@@ -129,13 +128,13 @@ def doctor(
 @app.command()
 def check(config: Config, set_: Set = None) -> None:
     """Show the plan: stages, requests, tokens, price, circularity grades. Nothing is spent."""
-    from autointerp import config as configuration
+    from autointerp import toml
     from autointerp.audit.roles import Roles
     from autointerp.llm.budget import refuse_unpriced
     from autointerp.pipeline import refuse_circular
     from autointerp.plan import plan
 
-    loaded = configuration.load(config, tuple(set_ or ()))
+    loaded = toml.load(config, tuple(set_ or ()))
     made = plan(loaded)
     console = Console()
     stages = Table(

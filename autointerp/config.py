@@ -1,21 +1,17 @@
-"""What a run is asked to do: one frozen record per stage, read from TOML.
+"""What a run is asked to do: one frozen record per stage.
 
 A mistake in a config costs a second, not a GPU hour: unknown keys, contradictions and missing roles are refused
-when the record is built, each in one sentence that names the nearest valid key.
+when the record is built. `toml` reads configs from files and says in a sentence what is wrong with one.
 """
 
-import difflib
 import sys
-import tomllib
 from collections.abc import Mapping
-from pathlib import Path
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args
 
-import tomlkit
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
+from pydantic_core import PydanticCustomError
 
-from autointerp import assets
+from autointerp import assets, plugins
 from autointerp.errors import UserError
 
 Grade = Literal["A", "B", "C", "D", "E"]
@@ -165,7 +161,13 @@ class Role(Record):
     dictionaries: tuple[str, ...] | None = Field(None, description="Only these dictionaries; default all.")
 
 
-class LexicalExplainer(Role):
+class ExplainerRole(Role):
+    """What the settings of every explainer, a plugin's among them, are made from."""
+
+    kind: str
+
+
+class LexicalExplainer(ExplainerRole):
     """No model: words associated with the firings by log-odds with a Dirichlet prior."""
 
     kind: Literal["lexical"]
@@ -187,7 +189,7 @@ class CapabilityConfig(Record):
 class LLMRole(Role):
     """A language model in a role."""
 
-    kind: Literal["llm"]
+    kind: str
     provider: str = Field(description="anthropic, openai, local, scripted, or a plugin's name.")
     model: str = Field(description="Model id as the provider knows it; for local, a GGUF file or package:NAME/PATH.")
     base_url: str | None = Field(None, description="Another server that speaks the provider's protocol.")
@@ -205,9 +207,10 @@ class LLMRole(Role):
     )
 
 
-class LLMExplainer(LLMRole):
+class LLMExplainer(LLMRole, ExplainerRole):
     """A language model that writes explanations."""
 
+    kind: Literal["llm"]
     rubric: str | None = Field(
         None, description="Rubric id, or the path of a .md file; default is explain, or explain_images with pictures."
     )
@@ -262,7 +265,18 @@ class Judged(Record):
     )
 
 
-class LLMScorer(LLMRole, Judged):
+class ScorerRole(Role, Judged):
+    """What the settings of every scorer, a plugin's among them, are made from."""
+
+    kind: str
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """What its verdicts answer: by default one question, called like its kind."""
+        return (self.kind,)
+
+
+class LLMScorer(LLMRole, ScorerRole):
     """A language model that judges explanations."""
 
     kind: Literal["llm"]
@@ -270,6 +284,10 @@ class LLMScorer(LLMRole, Judged):
     rubrics: dict[QuestionName, str] = Field({}, description="Rubric ids by score, or paths of .md files.")
     items_per_request: int = Field(5, ge=1, description="Excerpts judged in one request.")
     items: int | None = Field(None, ge=4, description="At most this many excerpts per feature and score; default all.")
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        return self.scores
 
 
 class Generator(LLMRole, Judged):
@@ -281,7 +299,7 @@ class Generator(LLMRole, Judged):
     near_misses: int = Field(5, ge=0, description="Texts per explanation that are close to it and should not fire.")
 
 
-class GivenExplainer(Role):
+class GivenExplainer(ExplainerRole):
     """Explanations from a file."""
 
     kind: Literal["given"]
@@ -302,7 +320,7 @@ class GivenExplainer(Role):
 Statement = Literal["rule", "broader", "narrower", "wrong"]
 
 
-class RuleExplainer(Role):
+class RuleExplainer(ExplainerRole):
     """On a planted subject: the rule that a feature is known to follow, or one that it does not."""
 
     kind: Literal["rule"]
@@ -311,15 +329,19 @@ class RuleExplainer(Role):
     )
 
 
-class EmbeddingScorer(Role, Judged):
+class EmbeddingScorer(ScorerRole):
     """A text encoder that answers detection and retrieval by cosine similarity."""
 
     kind: Literal["embedding"]
     model: str = Field(description="Sentence encoder: hub id, path, or package:NAME/PATH.")
     batch_size: int = Field(64, ge=1, description="Texts per forward pass.")
 
+    @property
+    def questions(self) -> tuple[str, ...]:
+        return ("detection",)
 
-class SurprisalScorer(Role, Judged):
+
+class SurprisalScorer(ScorerRole):
     """A causal language model, run here: does it predict an excerpt better once it has read the explanation?"""
 
     kind: Literal["surprisal"]
@@ -332,9 +354,42 @@ MANNER = frozenset(
     {"concurrency", "requests_per_minute", "tokens_per_minute", "api_key_env", "batch", "batch_wait", "batch_size"}
 )
 
-Explainer = Annotated[LexicalExplainer | LLMExplainer | GivenExplainer | RuleExplainer, Field(discriminator="kind")]
-Judge = LLMScorer | EmbeddingScorer | SurprisalScorer | Generator
-Scorer = Annotated[EmbeddingScorer | SurprisalScorer | LLMScorer, Field(discriminator="kind")]
+
+def settings_of(group: plugins.Group, kind: str) -> type[Role]:
+    """The record of the settings that a kind of explainer or scorer has."""
+    plugin = plugins.find(group, kind)
+    base, found = BASES[group], plugin.made.Settings
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise UserError(
+            f"you asked for the {group.noun} {kind!r}",
+            f"the Settings of {plugin.package} are not made from {base.__name__}",
+            f"mend it: {group.contract} says what they are",
+        )
+    return found
+
+
+def as_kind(group: plugins.Group) -> BeforeValidator:
+    """Reads a table as the settings of its kind, whichever package brings it."""
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        kind, known = value.get("kind"), plugins.names(group)
+        if kind not in known:
+            plugins.refuse_stale(f"you asked for the {group.noun} {kind!r}")
+            said = f", and there is no {kind!r}" if kind is not None else ""
+            what = {"kinds": ", ".join(map(repr, known)), "said": said}
+            raise PydanticCustomError("kind", "needs kind = one of {kinds}{said}", what)
+        return settings_of(group, kind).model_validate(value)
+
+    return BeforeValidator(read)
+
+
+BASES: Mapping[plugins.Group, type[Role]] = {plugins.EXPLAINER: ExplainerRole, plugins.SCORER: ScorerRole}
+Explainer = Annotated[SerializeAsAny[ExplainerRole], as_kind(plugins.EXPLAINER)]
+Scorer = Annotated[SerializeAsAny[ScorerRole], as_kind(plugins.SCORER)]
+ROLES: Mapping[plugins.Group, Any] = {plugins.EXPLAINER: Explainer, plugins.SCORER: Scorer}
+Judge = ScorerRole | Generator
 
 
 class ScoreConfig(Record):
@@ -702,8 +757,9 @@ class RunConfig(Record):
                     f"audit.paraphraser.dictionaries names {name!r}, which is not one of {sorted(self.dictionaries)}"
                 )
         for name, writer in self.explainers.items():
-            # A loss on excerpts takes as long as all of scoring: surprisal chooses nothing.
-            choosers = sorted(n for n, judge in self.scorers.items() if not isinstance(judge, SurprisalScorer))
+            # A loss on excerpts takes as long as all of scoring, so surprisal chooses nothing; nor do plugins.
+            choosing = (EmbeddingScorer, LLMScorer)
+            choosers = sorted(n for n, judge in self.scorers.items() if isinstance(judge, choosing))
             if isinstance(writer, LLMExplainer) and writer.chosen_by not in (None, *choosers):
                 raise ValueError(
                     f"explainers.{name}.chosen_by = {writer.chosen_by!r} is none of the scorers {choosers}"
@@ -733,7 +789,7 @@ class RunConfig(Record):
 
 def detects(role: Judge) -> bool:
     """Whether a role answers detection."""
-    return isinstance(role, EmbeddingScorer) or (isinstance(role, LLMScorer) and "detection" in role.scores)
+    return isinstance(role, ScorerRole) and "detection" in role.questions
 
 
 def covered(role: Role, dictionary: str) -> int:
@@ -741,111 +797,3 @@ def covered(role: Role, dictionary: str) -> int:
     if role.dictionaries is not None and dictionary not in role.dictionaries:
         return 0
     return ALL if role.features is None else role.features
-
-
-def load(source: str | Path, overrides: tuple[str, ...] = ()) -> RunConfig:
-    """Read a TOML path or a preset's name; apply `a.b=c` overrides; refuse what does not fit, in one sentence."""
-    path = Path(source)
-    if path.suffix != ".toml" and not path.exists():
-        preset = assets.preset(str(source))
-        if preset is None:
-            raise UserError(
-                f"you asked for the config {str(source)!r}",
-                f"it is neither a file nor one of the presets {', '.join(assets.presets())}",
-                "give the path of a .toml file or one of these names",
-            )
-        path = preset
-    try:
-        tree = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"you asked for the config {path}", "there is no such file", "check the path") from None
-    except IsADirectoryError:
-        raise UserError(f"you asked for the config {path}", "it is a folder", "name the .toml file inside it") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"you asked for the config {path}", f"it is not valid TOML ({error})", "mend that line"
-        ) from None
-    for override in overrides:
-        apply(tree, override)
-    return build(tree, str(path))
-
-
-def build(tree: dict[str, Any], origin: str) -> RunConfig:
-    """Validate a parsed tree. `origin` names it in the error."""
-    try:
-        return RunConfig.model_validate(tree)
-    except ValidationError as error:
-        raise UserError(
-            f"you asked to run {origin}", explain_validation(error), "mend the config and run again"
-        ) from None
-
-
-def apply(tree: dict[str, Any], override: str) -> None:
-    """Set one `a.b=c` in place; the value is read as TOML, or as a plain string where it is not TOML."""
-    key, separator, text = override.partition("=")
-    if not separator or not key.strip():
-        raise UserError(f"you asked for --set {override}", "that is not key=value", "write --set a.b=c")
-    try:
-        value = tomllib.loads(f"v = {text}")["v"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    *parents, leaf = key.strip().split(".")
-    for name in parents:
-        tree = tree.setdefault(name, {})
-        if not isinstance(tree, dict):
-            raise UserError(f"you asked for --set {override}", f"{name!r} is a value, not a table", "check the key")
-    tree[leaf] = value
-
-
-def dump(config: RunConfig) -> str:
-    """The resolved config as TOML: every setting of the run, defaults included."""
-    return tomlkit.dumps(without_none(config.model_dump(mode="json")))
-
-
-def without_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: without_none(v) for k, v in value.items() if v is not None}
-    return [without_none(v) for v in value] if isinstance(value, list) else value
-
-
-def explain_validation(error: ValidationError) -> str:
-    """The first problems of a pydantic error, in words, with the nearest valid name for an unknown key."""
-    problems = []
-    for item in error.errors()[:3]:
-        # pydantic puts the tag of a tagged union behind the table's name; the user never wrote it there
-        tagged = item["loc"][:1] in (("explainers",), ("scorers",))
-        path = [str(part) for at, part in enumerate(item["loc"]) if not (tagged and at == 2)]
-        where = ".".join(path) or "the config"
-        if item["type"] == "extra_forbidden":
-            valid = fields_at(item["loc"][:-1])
-            nearest = difflib.get_close_matches(path[-1], valid, 1, 0.5)
-            hint = f"; the nearest is {nearest[0]!r}" if nearest else f"; valid ones are {', '.join(valid)}"
-            problems.append(f"{where} is not a known key{hint}")
-        elif item["type"] == "missing":
-            problems.append(f"{where} is missing")
-        elif item["type"] == "value_error":
-            problems.append(str(item["ctx"]["error"]))
-        elif item["type"].startswith("union_tag"):
-            kinds = {"explainers": "'lexical', 'llm', 'given', 'rule'", "scorers": "'embedding', 'llm'"}[path[0]]
-            problems.append(f"{where} needs kind = one of {kinds}")
-        else:
-            problems.append(f"{where} = {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}")
-    return "; ".join(problems)
-
-
-def fields_at(location: tuple[int | str, ...]) -> list[str]:
-    """Names that are valid at a place of the config, following tables by name and tagged unions by tag."""
-    model: Any = RunConfig
-    for part in location:
-        if get_origin(model) is Annotated:
-            options = get_args(get_args(model)[0])
-            model = next(o for o in options if o.model_fields["kind"].annotation == Literal[part])
-        elif get_origin(model) is dict:
-            model = get_args(model)[1]
-        elif isinstance(model, type) and issubclass(model, BaseModel) and part in model.model_fields:
-            model = model.model_fields[str(part)].annotation
-            if get_origin(model) is UnionType:  # a table that may be left out
-                model = next(option for option in get_args(model) if option is not NoneType)
-        else:
-            return []
-    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []

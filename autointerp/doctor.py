@@ -278,7 +278,7 @@ def located(path: str) -> str:
 
 
 def unread(path: Path) -> str:
-    return f"{form_of(path, str(path)).__name__.rpartition('.')[2]}, not read here: it is large"
+    return f"{form_of(path, str(path)).name}, not read here: it is large"
 
 
 def files_of(path: Path) -> list[Path]:

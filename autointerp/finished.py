@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from autointerp import config as configuration
-from autointerp import sheets
+from autointerp import sheets, toml
 from autointerp.config import RunConfig
-from autointerp.measure.scores import PRIMARY
+from autointerp.errors import UserError
+from autointerp.measure.scores import are_primary
+from autointerp.prompt import marked
 from autointerp.records import PICKED
 
 GATES = [
@@ -27,6 +28,9 @@ GATES = [
 ]
 
 
+EXCERPT = ["split", "stratum", "fires", "weight", "activation", "text", "label"]
+
+
 @dataclass(frozen=True)
 class Run:
     """A finished run, to be read from Python."""
@@ -41,6 +45,31 @@ class Run:
 
     def dictionaries(self) -> pd.DataFrame:
         return self._csv("dictionaries")
+
+    def excerpts(self, dictionary: str, feature: int) -> pd.DataFrame:
+        """What was shown of a feature, loudest first: a row an excerpt, its text with [[ ]] around what fires.
+
+        `activation` is its largest, `stratum` its activation interval or the kind of silence; `label` is what the
+        corpus says of it, and all that there is of a picture. Empty for a feature that was not evaluated.
+        """
+        path = self.path / "evidence" / f"{dictionary}.parquet"
+        if not path.exists():
+            known = ", ".join(self.config.dictionaries)
+            raise UserError(
+                f"you asked for excerpts of {dictionary!r}", f"the run has none, only {known}", "name one of these"
+            )
+        rows = pd.read_parquet(path, filters=[("feature", "==", feature)]).to_dict("records")
+        found = [
+            {
+                **{str(name): row[name] for name in ("split", "stratum", "fires", "weight")},
+                "activation": max(row["activations"]),
+                "text": marked(row["pieces"], [one > 0 for one in row["activations"]]),
+                "label": row["label"],
+            }
+            for row in rows
+        ]
+        frame = pd.DataFrame(found, columns=EXCERPT)
+        return frame.sort_values("activation", ascending=False, kind="stable", ignore_index=True)
 
     def gates(self) -> pd.DataFrame:
         """A row for each number that a gate looked at; empty without gates."""
@@ -66,7 +95,7 @@ class Run:
 
     @cached_property
     def config(self) -> RunConfig:
-        return configuration.load(self.path / "run.toml")
+        return toml.load(self.path / "run.toml")
 
     @property
     def good(self) -> bool:
@@ -85,6 +114,16 @@ class Run:
         return sheets.read(self.path / "report" / f"{name}.csv")
 
 
+def open_run(path: str | Path) -> Run:
+    """A finished run, by its folder. UserError where there is none."""
+    run = Run(Path(path))
+    if not run.ended:
+        raise UserError(
+            f"you asked for the run {path}", "there is no report in it", "name the folder of a run that has ended"
+        )
+    return run
+
+
 def failed_gates(run: Run) -> list[str]:
     """The sentences of the gates that say no."""
     gates = run.gates()
@@ -94,7 +133,7 @@ def failed_gates(run: Run) -> list[str]:
 def over_unscored(run: Run) -> list[str]:
     """A sentence for each primary metric with a larger share of unscored features than the config allows."""
     scores = run.scores()
-    primary = scores[scores["metric"].isin(PRIMARY.values()) & (scores["control"] == "none")]
+    primary = scores[are_primary(scores["metric"]) & (scores["control"] == "none")]
     allowed = run.config.score.max_unscored
     sentences = []
     for (metric, explainer, scorer), group in primary.groupby(["metric", "explainer", "scorer"]):

@@ -6,9 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from autointerp.config import RunConfig
 from autointerp.errors import UserError
 from autointerp.finished import Run
+from autointerp.measure import baseline as measure
+from autointerp.store import RunDirectory
 
 DATED = re.compile(r"(?P<name>.+)-(?P<date>\d{4}-\d\d-\d\d)")
 LAST = "last"
@@ -122,6 +126,25 @@ def refuse_other_content(inputs: Mapping[str, str], baseline: Run, recorded: Map
                 f"the {name} has changed since",
                 "put that back, or name another baseline",
             )
+
+
+def changes(now: Run, before: Run) -> pd.DataFrame:
+    """What each number of a run has become since another one, feature by feature where both scored it.
+
+    The columns are those of baseline.csv (see `measure.baseline.changes`). UserError where the two runs do not ask the
+    same of the same features; explainers, judges and the files of a dictionary may differ.
+    """
+    refuse_incomparable(now.config, before)
+    inputs, recorded = (RunDirectory(run.path).records()["collect"].inputs for run in (now, before))
+    refuse_other_content(inputs, before, recorded)
+    return measure.changes(
+        now.dictionaries(),
+        before.dictionaries(),
+        now.sampled_scores(),
+        before.sampled_scores(),
+        now.config.seed,
+        now.config.score.resamples,
+    )
 
 
 def differences(before: RunConfig, now: RunConfig) -> dict[str, tuple[str, str]]:

@@ -8,29 +8,25 @@ import re
 import textwrap
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, get_origin
 
 import tomlkit
 
-from autointerp import assets, pictures
+from autointerp import assets, pictures, plugins, toml
 from autointerp import config as configuration
 from autointerp.audit.circularity import MEANING
 from autointerp.audit.roles import Roles
 from autointerp.config import (
     CorpusConfig,
-    EmbeddingScorer,
-    GivenExplainer,
     Grade,
-    LexicalExplainer,
     LLMRole,
     Record,
     Role,
-    RuleExplainer,
     RunConfig,
-    SurprisalScorer,
 )
 from autointerp.corpus import sources
 from autointerp.dictionaries import load_dictionary
@@ -42,10 +38,8 @@ from autointerp.store import write_text
 
 ROWS = 20  # of a corpus that are looked at for the column that holds the documents
 WIDTH = 120
-KINDS: dict[str, tuple[type[Role], ...]] = {  # of roles, besides language models that a provider serves
-    "explainer": (LexicalExplainer, RuleExplainer, GivenExplainer),
-    "scorer": (EmbeddingScorer, SurprisalScorer),
-}
+GROUPS = {"explainer": plugins.EXPLAINER, "scorer": plugins.SCORER}
+LLM = "llm"  # the kind of language models, which a provider serves
 Table = dict[str, Any]
 Ask = Callable[[str, str | None], str]  # a question and what no answer means
 QUESTIONS = {
@@ -80,7 +74,7 @@ def completed(given: Mapping[str, str | None], pictures: bool, ask: Ask | None) 
     Raises UserError for what has no default: who explains, who judges, and one of subject and dictionary where the
     other is not the demo's.
     """
-    demo = configuration.load("demo-vision" if pictures else "demo-text")
+    demo = toml.load("demo-vision" if pictures else "demo-text")
     usual: dict[str, str | None] = {
         "subject": demo.subject.model,
         "dictionary": next(entry.path for entry in demo.dictionaries.values() if entry.path),
@@ -106,7 +100,7 @@ def write(path: Path, answers: Answers, force: bool = False) -> str:
     if path.exists() and not force:
         raise UserError(f"you asked to write {path}", "it is there already", "name another file, or add --force")
     text = render(path, answers)
-    config = configuration.build(tomllib.loads(text), str(path))
+    config = toml.build(tomllib.loads(text), str(path))
     plan(config)
     write_text(path, text)
     grade = worst_of(config)
@@ -127,7 +121,7 @@ def render(path: Path, answers: Answers) -> str:
         "scorers": {scorer: judging},
         "circularity": {},
     }
-    config = configuration.build(tree, str(path))
+    config = toml.build(tree, str(path))
     notes = {"dictionaries": read, "circularity": []}
     grade = worst_of(config)
     if grade > config.circularity.worst:
@@ -165,10 +159,9 @@ def clashes(config: RunConfig) -> list[str]:
 def role_of(said: str, what: str) -> tuple[str, Table]:
     """The name and the table of an explainer or a scorer."""
     head, _, rest = said.partition(":")
-    kinds = {get_args(kind.model_fields["kind"].annotation)[0]: kind for kind in KINDS[what]}
-    if head in kinds:
-        needed = [name for name, field in kinds[head].model_fields.items() if field.is_required() and name != "kind"]
-        if bool(needed) == bool(rest):
+    if head in plugins.names(GROUPS[what]) and head != LLM:
+        needed = needed_by(what, head)
+        if len(needed) == bool(rest):
             return head, {"kind": head, **dict.fromkeys(needed, rest)}
     elif rest and head in providers.known():
         return head, {"kind": "llm", "provider": head, "model": rest}
@@ -179,12 +172,20 @@ def role_of(said: str, what: str) -> tuple[str, Table]:
     )
 
 
+def needed_by(what: str, kind: str) -> list[str]:
+    """The settings of a kind of role that have no default."""
+    fields = configuration.settings_of(GROUPS[what], kind).model_fields
+    return [name for name, field in fields.items() if field.is_required() and name != "kind"]
+
+
 def spellings(what: str) -> str:
     """The ways to say who explains or judges."""
     ways = []
-    for kind in KINDS[what]:
-        needed = [name for name, field in kind.model_fields.items() if field.is_required() and name != "kind"]
-        ways.append(":".join([*get_args(kind.model_fields["kind"].annotation), *(name.upper() for name in needed)]))
+    for kind in plugins.names(GROUPS[what]):
+        with suppress(UserError):  # a plugin that cannot be loaded is in nobody's way
+            needed = needed_by(what, kind)
+            if kind != LLM and len(needed) < 2:
+                ways.append(":".join([kind, *(name.upper() for name in needed)]))
     return f"{', '.join(ways)} or PROVIDER:MODEL, with the providers {', '.join(providers.known())}"
 
 
@@ -232,7 +233,7 @@ def lines(tree: Table, config: RunConfig, notes: Mapping[str, Sequence[str]]) ->
     yield "# Behind a # stand defaults, and what else may be set: take the # away and give a value."
     fields = RunConfig.model_fields
     single = [name for name, field in fields.items() if get_origin(field.annotation) is not dict]
-    yield from settings(RunConfig, tree, [name for name in single if not configuration.fields_at((name,))])
+    yield from settings(RunConfig, tree, [name for name in single if not toml.fields_at((name,), tree)])
     absent = []
     for name in fields:
         value, said = getattr(config, name), notes.get(name, ())
@@ -241,7 +242,7 @@ def lines(tree: Table, config: RunConfig, notes: Mapping[str, Sequence[str]]) ->
         elif name in tree and isinstance(value, Mapping):
             for key, record in value.items():
                 yield from table(f"{name}.{tomlkit.key(key).as_string()}", record, tree[name][key], said)
-        elif name not in single or configuration.fields_at((name,)):
+        elif name not in single or toml.fields_at((name,), tree):
             absent.append(name)
     yield ""
     for name in absent:
@@ -279,7 +280,7 @@ def comment(text: str) -> list[str]:
 def spelled(value: Any) -> str:
     """A value as TOML, on one line."""
     if isinstance(value, Record):
-        value = configuration.without_none(value.model_dump(mode="json"))
+        value = toml.without_none(value.model_dump(mode="json"))
     if not isinstance(value, dict):
         return str(tomlkit.item(value).as_string())
     inline = tomlkit.inline_table()

@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from autointerp import assets, history, sheets
-from autointerp import config as configuration
+from autointerp import assets, history, sheets, toml
 from autointerp.audit.calibration import planted
 from autointerp.audit.roles import Roles
 from autointerp.causal import stage as causal
@@ -65,7 +64,7 @@ def run(
     WorkPending where a cap was reached, a provider is down, or another process is at work on the run. However it ends,
     what is done and spent is kept where the run lives.
     """
-    config = source if isinstance(source, RunConfig) else configuration.load(source, overrides)
+    config = source if isinstance(source, RunConfig) else toml.load(source, overrides)
     with at_work(config, out) as job:
         directory = job.directory
         if job.baseline is not None:
@@ -101,7 +100,7 @@ def audit(directory: str | Path) -> Run:
     path = Path(directory)
     if not (path / "run.toml").is_file():
         raise UserError(f"you asked to audit {directory}", "it is no run directory: it has no run.toml", "name a run")
-    config = configuration.load(path / "run.toml")
+    config = toml.load(path / "run.toml")
     if config.audit is None:
         crossed = {
             "explainers": tuple(n for n, role in config.explainers.items() if not isinstance(role, LexicalExplainer)),
@@ -125,14 +124,14 @@ def calibrate(
 
     `features` is how many of each of two dictionaries take part; every judge is asked of four explanations of each.
     """
-    config = source if isinstance(source, RunConfig) else configuration.load(source, overrides)
+    config = source if isinstance(source, RunConfig) else toml.load(source, overrides)
     return run(planted(config, features), out=out)
 
 
 def drift_of(source: str, out: str | Path = "runs", last: int = 30) -> Path:
     """How the last runs of a config or name, kept by date, went: NAME-history.html and .csv beside them."""
     named = not source.endswith(".toml") and assets.preset(source) is None
-    name = history.undated(source if named else configuration.load(source).name)
+    name = history.undated(source if named else toml.load(source).name)
     runs = history.kept(out, name)[-last:]
     if not runs:
         raise UserError(
@@ -154,7 +153,7 @@ def run_shard(source: str | Path, overrides: tuple[str, ...], out: str | Path, s
         raise UserError(
             f"you asked for --shard {shard}", "that is not I/N with I from 1 to N", "write, say, --shard 1/4"
         )
-    with at_work(configuration.load(source, overrides), out, f"{int(index)}-of-{int(count)}") as job:
+    with at_work(toml.load(source, overrides), out, f"{int(index)}-of-{int(count)}") as job:
         collect.collect_part(job, int(index), int(count))
 
 
@@ -176,7 +175,7 @@ def at_work(config: RunConfig, out: str | Path, worker: str = "") -> Iterator[Jo
 def open_job(config: RunConfig, out: str | Path, baseline: Run | None = None) -> Job:
     """A job whose settings stand in the run directory from here on."""
     directory = RunDirectory.open(out, config.name)
-    settings = configuration.dump(config)
+    settings = toml.dump(config)
     if not (directory / "run.toml").exists() or (directory / "run.toml").read_text("utf-8") != settings:
         write_text(directory / "run.toml", settings)
         directory.publish()

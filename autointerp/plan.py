@@ -101,7 +101,9 @@ def plan(config: RunConfig) -> Plan:
                 stages.append(choosing(config, name, role.chosen_by, drafts, held, per_excerpt, sees))
             notes += missing(name, role)
         else:
-            stages.append(StagePlan("explain", f"{name}: {role.kind}, {n:,} features"))
+            price = "unknown" if isinstance(role, LLMRole) else "0"
+            stages.append(StagePlan("explain", f"{name}: {role.kind}, {n:,} features", price=price))
+            notes += missing(name, role) if isinstance(role, LLMRole) else []
     if (writes := config.paraphraser) is not None:
         pairs = product(config.explainers, config.dictionaries)
         n = sum(min(config.paraphrased(name, dictionary), n_features) for name, dictionary in pairs)
@@ -109,8 +111,11 @@ def plan(config: RunConfig) -> Plan:
         stages.append(asked(config, "score", "paraphraser", writes, n, n * each, n * EXPLANATION_TOKENS))
         notes += missing("paraphraser", writes)
     for name, judge in config.judges.items():
-        if not isinstance(judge, LLMRole):
-            stages.append(StagePlan("score", f"{name}: {judge.model}"))
+        if not isinstance(judge, LLMScorer | Generator):
+            # What a plugin asks of a model, and how often, only the plugin knows.
+            price = "unknown" if isinstance(judge, LLMRole) else "0"
+            stages.append(StagePlan("score", f"{name}: {getattr(judge, 'model', judge.kind)}", price=price))
+            notes += missing(name, judge) if isinstance(judge, LLMRole) else []
             continue
         notes += missing(name, judge)
         cases = n_cases(config, name)
@@ -175,7 +180,7 @@ def choosing(
     judge = config.scorers[scorer]
     what = f"{explainer} chosen by {scorer}"
     if not isinstance(judge, LLMScorer):
-        return StagePlan("explain", f"{what}: {judge.model}")
+        return StagePlan("explain", f"{what}: {getattr(judge, 'model', judge.kind)}")
     shared = words(rubric_of(judge, "detection", config, sees).text) + EXPLANATION_TOKENS
     n = drafts * ceil(held / judge.items_per_request)
     return asked(

@@ -1,7 +1,7 @@
 """The nouns of the project: small frozen records that stages hand to one another through the run directory."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -116,6 +116,14 @@ class Author:
     provider: str
     requested: str
     resolved: str
+
+
+class Model(NamedTuple):
+    """A pretrained model that takes part: who serves it, and its name as asked for and, once known, as it answered."""
+
+    provider: str
+    requested: str
+    resolved: str = ""
 
 
 @dataclass(frozen=True, slots=True)

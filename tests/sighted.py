@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image as Picture
 from torch import nn
 
-from autointerp import config as configuration
+from autointerp import toml
 from autointerp.exhibit import COLOUR, SIDE
 from autointerp.llm.protocol import Image, Request
 from autointerp.pipeline import STAGES, do, open_job
@@ -179,7 +179,7 @@ def weights() -> dict[str, torch.Tensor]:
 
 def played(tree: dict[str, Any], out: Path) -> Path:
     """The folder of a run that has been scored."""
-    job = open_job(configuration.build(tree, "the test"), out)
+    job = open_job(toml.build(tree, "the test"), out)
     try:
         for name in ("collect", "evidence", "explain", "score"):
             do(job, name, STAGES[name])

@@ -8,7 +8,7 @@ import autointerp
 
 HOUSE = Path(autointerp.__file__).parent
 ROOMS = [
-    "errors", "lock", "mirror", "assets", "store", "progress", "config", "records", "pictures", "prompt", "rubric",
+    "errors", "lock", "mirror", "assets", "store", "progress", "records", "plugins", "config", "toml", "pictures", "prompt", "rubric",
     "sheets", "ratings",
     "dictionaries", "subjects", "corpus", "llm", "exhibit", "measure",
     "finished", "history", "job",

@@ -5,9 +5,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from autointerp.config import RunConfig, build
+from autointerp.config import RunConfig
 from autointerp.errors import UserError
 from autointerp.pipeline import Run, calibrate
+from autointerp.toml import build
 from tests.planted import scripted_in
 
 JUDGES = ("reads", "errs", "errs_alike", "errs_apart", "agrees")

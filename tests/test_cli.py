@@ -136,7 +136,10 @@ def test_an_unknown_key_in_the_file_is_refused_by_every_command(
         ("name='a b'", "name = 'a b'"),
         ("circularity.worst='F'", "circularity.worst = 'F'"),
         ("circularity.allow='no'", "circularity.allow = 'no'"),
-        ("explainers.knows.kind='magic'", "explainers.knows needs kind = one of 'lexical', 'llm', 'given'"),
+        (
+            "explainers.knows.kind='magic'",
+            "explainers.knows needs kind = one of 'given', 'lexical', 'llm', 'rule', and there is no 'magic'",
+        ),
         ("evidence.picked.roles=[1]", "evidence.picked names 'roles', which is not one of ['rules']"),
         ("scorers.judge.explainers=['me']", "scorers.judge.explainers names 'me'"),
         ("seed", "that is not key=value"),

@@ -9,8 +9,7 @@ from typing import Any, NoReturn
 import huggingface_hub
 import pytest
 
-from autointerp import config as configuration
-from autointerp import doctor
+from autointerp import doctor, toml
 from autointerp.doctor import Finding, examine, refuse_missing
 from autointerp.errors import UserError
 from autointerp.llm.ledger import Ledger, home
@@ -50,7 +49,7 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def found(tree: dict[str, Any]) -> dict[str, Finding]:
-    rows = examine(configuration.build(tree, "it"))
+    rows = examine(toml.build(tree, "it"))
     assert len({row.what for row in rows}) == len(rows)
     assert all(row.next_step for row in rows if row.state == "missing")
     return {row.what: row for row in rows}

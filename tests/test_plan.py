@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from autointerp import config, plan
+from autointerp import plan, toml
 from tests import planted as plant
 
 EACH = 8 + plan.TOKENS_PER_EXCERPT_OVERHEAD  # tokens of an excerpt of 8
@@ -21,7 +21,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def planned(tree: dict[str, Any], **explainer: Any) -> list[plan.StagePlan]:
     role = plant.scripted("explain_knowing", **explainer)
-    made = plan.plan(config.build({**tree, "explainers": {"knows": role}}, "it"))
+    made = plan.plan(toml.build({**tree, "explainers": {"knows": role}}, "it"))
     return [stage for stage in made.stages if stage.stage == "explain"]
 
 
@@ -76,7 +76,7 @@ def test_what_the_audit_crosses_is_counted(tree: dict[str, Any]) -> None:
     paraphraser = {"provider": "scripted", "model": "m"}
 
     def requests(**audit: Any) -> dict[str, int]:
-        made = plan.plan(config.build(crossed | ({"audit": asked | audit} if audit else {}), "it"))
+        made = plan.plan(toml.build(crossed | ({"audit": asked | audit} if audit else {}), "it"))
         return {stage.what.partition(":")[0]: stage.requests for stage in made.stages if stage.requests}
 
     each = 9  # requests for 24 + 20 items by fives
@@ -96,8 +96,8 @@ def test_a_comparison_says_what_it_reads(tree: dict[str, Any], tmp_path: Path) -
     lines = "".join(f"seas,{opener} {{concept}}\n" for opener in ("to", "at", "in", "a"))
     (tmp_path / "templates.csv").write_text(f"category,template\n{lines}", "utf-8")
     asked = {"contexts": 30, "concepts": str(tmp_path), "neurons": [plant.HOOK]}
-    made = plan.plan(config.build({**tree, "compare": asked}, "it"))
+    made = plan.plan(toml.build({**tree, "compare": asked}, "it"))
     (stage,) = (stage for stage in made.stages if stage.stage == "compare")
     assert stage.what == "1 dictionaries on 30 contexts, the neurons of model.embed_tokens, 3 words in 12 sentences"
     assert stage.requests == 0
-    assert "compare" not in {stage.stage for stage in plan.plan(config.build(tree, "it")).stages}
+    assert "compare" not in {stage.stage for stage in plan.plan(toml.build(tree, "it")).stages}

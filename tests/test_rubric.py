@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 import autointerp
-from autointerp import assets, config, rubric
+from autointerp import assets, config, rubric, toml
 from autointerp.errors import UserError
 from autointerp.explain import stage as explain
 from autointerp.job import Job
@@ -127,7 +127,7 @@ def job(built: config.RunConfig, sees: bool = False) -> Job:
 
 @pytest.mark.parametrize(("sees", "name"), [(False, "explain"), (True, "explain_images")])
 def test_a_run_with_pictures_asks_the_shipped_rubric_for_them(sees: bool, name: str) -> None:
-    built = config.build(settings(), "it")
+    built = toml.build(settings(), "it")
     role = built.explainers["e"]
     assert isinstance(role, config.LLMExplainer)
     assert explain.question(job(built, sees), role).id == name
@@ -152,12 +152,12 @@ def test_a_shipped_rubric_is_that_for_pictures_where_there_are_some_and_it_exist
 
 def test_a_run_asks_its_own_rubrics(tmp_path: Path) -> None:
     folder = write(tmp_path / "own", GOOD)
-    built = config.build(settings(rubric="mine") | {"rubrics": str(folder)}, "it")
+    built = toml.build(settings(rubric="mine") | {"rubrics": str(folder)}, "it")
     role = built.explainers["e"]
     assert isinstance(role, config.LLMExplainer)
     for sees in (False, True):
         assert explain.question(job(built, sees), role).text == "Say what it is."
-    answers = config.build(settings(rubric="detection") | {"rubrics": str(folder)}, "it")
+    answers = toml.build(settings(rubric="detection") | {"rubrics": str(folder)}, "it")
     with pytest.raises(UserError, match="does not require 'explanation'"):
         explain.question(job(answers), answers.explainers["e"])  # type: ignore[arg-type]
 

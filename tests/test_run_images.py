@@ -15,7 +15,7 @@ from PIL import Image, ImageColor
 from transformers import AutoImageProcessor, CLIPModel
 
 import autointerp
-from autointerp import config as configuration
+from autointerp import toml
 from autointerp.collect.loss import draw, losses
 from autointerp.collect.prepare import prepare
 from autointerp.errors import UserError
@@ -326,7 +326,7 @@ def test_a_loss_is_measured_on_pictures_with_text(finished: Finished) -> None:
 def test_losses_are_measured_on_texts_first_and_pictures_last(finished: Finished) -> None:
     """Two sorts of contexts take passes of their own, so no batch of losses holds both."""
     out = finished["language"]
-    config = configuration.load(out / "run.toml")
+    config = toml.load(out / "run.toml")
     job = open_job(config, out)
     prepared = prepare(job)
     drawn = draw(job, prepared)

@@ -4,8 +4,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from autointerp import assets
-from autointerp import config as configuration
+from autointerp import assets, toml
 from autointerp.config import GivenExplainer, Judge, Role, RunConfig, Statement
 from autointerp.errors import UserError
 from autointerp.store import stable_hash
@@ -59,7 +58,7 @@ def planted(config: RunConfig, features: int) -> RunConfig:
         "rubrics": config.rubrics,
         "prices": {name: price.model_dump() for name, price in config.prices.items()},
     }
-    return configuration.build(configuration.without_none(tree), f"the calibration of {config.name!r}")
+    return toml.build(toml.without_none(tree), f"the calibration of {config.name!r}")
 
 
 def anywhere(role: Role) -> dict[str, Any]:

@@ -12,13 +12,14 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
-from autointerp.audit.roles import Model, Roles
+from autointerp.audit.roles import Roles
 from autointerp.config import PARAPHRASED
 from autointerp.llm.lineage import lineage
 from autointerp.measure import circularity as measure
 from autointerp.measure.arrays import Floats, Ints
 from autointerp.measure.effects import Effect, unidentified
 from autointerp.measure.scores import PRIMARY
+from autointerp.records import Model
 
 UNKNOWN = -1
 METRIC = PRIMARY["detection"]

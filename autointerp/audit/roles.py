@@ -4,24 +4,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from autointerp import assets
+from autointerp import assets, plugins
 from autointerp.audit.circularity import grade, worse
 from autointerp.config import (
     PARAPHRASED,
+    ExplainerRole,
     Generator,
-    GivenExplainer,
     Grade,
-    Judge,
     LLMExplainer,
     LLMRole,
+    Role,
     RunConfig,
+    ScorerRole,
 )
-from autointerp.explain import given
 from autointerp.llm.lineage import Lineage, lineage
-from autointerp.records import Author, Explanation, Score
+from autointerp.records import Author, Explanation, Model, Score
 
-Model = tuple[str, str, str]  # (provider, requested, resolved)
-KINDS = {"lexical": "lexical code", "rule": "known rule"}  # explainers that are no models
+NO_MODEL = {"given": "human", "rule": "known rule"}  # what fills a role of these kinds, if no model; of others, code
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +53,17 @@ class Roles:
             own = [e for e in explanations if e.explainer == name]
             self.explainers[name] = models(e.author for e in own)
             self.choosers[name] = models(e.chooser for e in own)
-            if isinstance(role, LLMRole) and not self.explainers[name]:
-                self.explainers[name] = [(role.provider, role.model, "")]
-            if isinstance(role, GivenExplainer) and not any(e.text for e in own):
-                authors = given.authors(role, role.dictionaries or list(config.dictionaries)) - {"human"}
-                self.explainers[name] = [("given", author, "") for author in sorted(authors)]
+            if not self.explainers[name] and not any(e.text for e in own):
+                self.explainers[name] = asked_for(role, config)
             if isinstance(role, LLMExplainer) and role.chosen_by is not None and not own:
-                self.choosers[name] = [asked_for(config.scorers[role.chosen_by])]
+                self.choosers[name] = asked_for(config.scorers[role.chosen_by], config)
         self.scorers: dict[str, list[Model]] = {}
         for name, judge in config.judges.items():
-            provider, requested, _ = asked_for(judge)
-            self.scorers[name] = [(provider, requested, model) for model in (resolved or {}).get(name) or [""]]
+            asked, answered = asked_for(judge, config), (resolved or {}).get(name) or [""]
+            self.scorers[name] = [model._replace(resolved=said) for model in asked[:1] for said in answered] + asked[1:]
         self.paraphraser = models(one.author for one in paraphrases)
         if config.paraphraser is not None and not self.paraphraser:
-            self.paraphraser = [(config.paraphraser.provider, config.paraphraser.model, "")]
+            self.paraphraser = asked_for(config.paraphraser, config)
 
     def arm(self, explainer: str, scorer: str, control: str = "none") -> Grade:
         """The grade of what `scorer` says of explanations by `explainer`: the worst where a role had several models.
@@ -105,7 +101,7 @@ class Roles:
                 model = lineage(requested, resolved)
                 rows.append(RoleRow(f"explainer {name}", requested, resolved or model.model, provider, model))
             if not self.explainers[name]:
-                kind = KINDS.get(role.kind, "human")
+                kind = NO_MODEL.get(role.kind, f"{role.kind} code")
                 rows.append(RoleRow(f"explainer {name}", kind, kind, "", None))
             for provider, requested, resolved in self.choosers[name]:
                 model = lineage(requested, resolved)
@@ -115,6 +111,8 @@ class Roles:
             for provider, requested, resolved in self.scorers[name]:
                 model = lineage(requested, resolved)
                 rows.append(RoleRow(f"{kind} {name}", requested, resolved or model.model, provider, model))
+            if not self.scorers[name]:
+                rows.append(RoleRow(f"{kind} {name}", f"{judge.kind} code", f"{judge.kind} code", "", None))
         for provider, requested, resolved in self.paraphraser:
             model = lineage(requested, resolved)
             rows.append(RoleRow("paraphraser", requested, resolved or model.model, provider, model))
@@ -123,8 +121,14 @@ class Roles:
 
 def models(authors: Iterable[Author | None]) -> list[Model]:
     """Each model once; code and people are none."""
-    return sorted({(author.provider, author.requested, author.resolved) for author in authors if author is not None})
+    return sorted(
+        {Model(author.provider, author.requested, author.resolved) for author in authors if author is not None}
+    )
 
 
-def asked_for(judge: Judge) -> Model:
-    return (judge.provider if isinstance(judge, LLMRole) else "transformers", judge.model, "")
+def asked_for(role: Role, config: RunConfig) -> list[Model]:
+    """The models that a role names before anything has run."""
+    if isinstance(role, ExplainerRole | ScorerRole):
+        group = plugins.EXPLAINER if isinstance(role, ExplainerRole) else plugins.SCORER
+        return list(plugins.find(group, role.kind).made.models(role, config))
+    return [Model(role.provider, role.model)] if isinstance(role, LLMRole) else []

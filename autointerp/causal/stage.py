@@ -21,7 +21,6 @@ from autointerp.errors import UserError
 from autointerp.evidence.reader import DictionaryEvidence, PoolReader
 from autointerp.evidence.replay import Contexts
 from autointerp.explain import lexical
-from autointerp.explain import stage as explain
 from autointerp.job import Job
 from autointerp.progress import log, progress
 from autointerp.records import Score
@@ -181,10 +180,10 @@ def described(
     background: lexical.Background,
 ) -> Steered:
     """A feature with the words of its lexical explanation, whether the run has that or not, and its controls."""
-    found = lexical.standing_out(explain.associations(side, feature, pool, background), n_words(job))
+    found = lexical.standing_out(lexical.associations(side, feature, pool, background), n_words(job))
     named = tuple(dict.fromkeys(word for sort in found for word in sort))
     # A subject that is driven off its course writes marks and line breaks whatever the feature stands for.
     words = tuple(word for word in named if any(map(str.isalnum, word)))
-    reason = "" if words else MARKS if named else explain.WORDLESS
+    reason = "" if words else MARKS if named else lexical.WORDLESS
     maximum = side.by_feature[feature].max_activation
     return Steered(side.name, feature, maximum, words, reason, steer.controls_of(job, at, side, feature))

@@ -19,11 +19,11 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from autointerp import assets
+from autointerp import assets, plugins
 from autointerp.config import LLMExplainer, LLMScorer
 from autointerp.corpus import sources
 from autointerp.corpus import text as corpus
-from autointerp.dictionaries import Dictionary, controls, hub
+from autointerp.dictionaries import Dictionary, controls, form_of, hub
 from autointerp.errors import UserError
 from autointerp.job import Job, Site
 from autointerp.llm import capabilities
@@ -93,7 +93,8 @@ def inputs(job: Job) -> dict[str, str]:
     for name, entry in config.dictionaries.items():
         origin = config.dictionaries[entry.like or name]
         found[f"dictionary {name}"] = digest_of([origin.hook, entry.control, content_of(str(origin.path))])
-    return found
+    paths = [entry.path for entry in config.dictionaries.values() if entry.path is not None]
+    return found | plugins.added(plugins.FORMAT, (form_of(hub.find(path), path).name for path in paths))
 
 
 def fingerprint(model: str) -> str:

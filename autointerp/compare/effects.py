@@ -11,7 +11,7 @@ from autointerp.compare.tables import Rows
 from autointerp.measure.arrays import Floats
 from autointerp.measure.contrast import contrast
 from autointerp.measure.intervals import Interval, mean_interval
-from autointerp.measure.scores import PRIMARY
+from autointerp.measure.scores import are_primary
 from autointerp.measure.splitting import NONE
 
 ARM = ["metric", "explainer", "scorer", "rubric"]
@@ -24,7 +24,7 @@ def effect_rows(sides: Sequence[Side], links: Sequence[Link], scores: pd.DataFra
     the same feature vectors. `contrast.X.paired` is over features of both that are matched: the same number where the
     vectors are the same, else a parent and the nearest of its children.
     """
-    real = scores[(scores["control"] == "none") & scores["metric"].isin(PRIMARY.values())]
+    real = scores[(scores["control"] == "none") & are_primary(scores["metric"])]
     drawn = {(side.name, feature) for side in sides for feature in side.drawn}
     keys = zip(real["dictionary"], real["feature"], strict=True)
     real = real[[key in drawn for key in keys]]

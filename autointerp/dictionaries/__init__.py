@@ -1,14 +1,15 @@
-"""Dictionaries: one file per format on disk, detected by what the files hold and never by their name."""
+"""Dictionaries: one file per format on disk, detected by what the files hold and never by their name.
+
+Formats of other packages come through the same door as those here (see `format`).
+"""
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from autointerp.dictionaries import dictionary_learning, gemma_scope, hub, openai_sae, saelens, saev, sparsify, vision
+from autointerp import plugins
+from autointerp.dictionaries import hub
 from autointerp.dictionaries.canonical import Dictionary
 from autointerp.errors import UserError
-
-FORMATS = (saelens, sparsify, gemma_scope, vision, saev, openai_sae, dictionary_learning)
 
 
 def load_dictionary(name: str | Path) -> Dictionary:
@@ -17,21 +18,35 @@ def load_dictionary(name: str | Path) -> Dictionary:
     What is not here is looked for on the Hugging Face hub as `owner/name[@revision][/folder or file]`.
     """
     path = hub.find(str(name))
-    found: Dictionary = form_of(path, str(name)).load(path)
+    found: Dictionary = form_of(path, str(name)).made.load(path)
     source = hub.source(path)
     return replace(found, convention=found.convention | {"source": source}) if source else found
 
 
-def form_of(path: Path, name: str) -> Any:
-    """The module that reads the files at `path`, which a user called `name`; UserError where no format fits them."""
-    for form in FORMATS:
-        if form.matches(path):
-            return form
+def form_of(path: Path, name: str) -> plugins.Plugin:
+    """The format of the files at `path`, which a user called `name`; UserError where none fits them, or several do."""
+    asked = f"you asked for the dictionary {name!r}"
+    plugins.refuse_stale(asked)
+    known = [plugins.find(plugins.FORMAT, one) for one in plugins.names(plugins.FORMAT)]
+    fitting, unread = [], None
+    for form in known:
+        try:
+            if form.made.matches(path):
+                fitting.append(form)
+        except UserError as error:  # files that one format cannot look into may be those of another
+            unread = unread or error
+    if len(fitting) == 1:
+        return fitting[0]
+    if unread and not fitting:
+        raise unread
+    if fitting:
+        several = " and ".join(f"{form.name} ({form.package})" for form in fitting)
+        raise UserError(asked, f"its files fit several formats, {several}", "uninstall what is not meant")
     names = sorted(p.name for p in path.iterdir())[:6] if path.is_dir() else ["a single file"]
     raise UserError(
-        f"you asked for the dictionary {name!r}",
+        asked,
         f"its files fit no known format ({', '.join(names) or 'an empty folder'})",
-        "give a folder of SAELens, sparsify, dictionary_learning, Gemma Scope, saev or ViT-Prisma, or its weights",
+        f"give a folder, or the weights, of one of {', '.join(form.name for form in known)}",
     )
 
 

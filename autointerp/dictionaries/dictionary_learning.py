@@ -16,8 +16,10 @@ from torch import Tensor
 from autointerp.dictionaries.canonical import Dictionary, check_shapes
 from autointerp.dictionaries.files import (
     UNITS,
+    beside,
     float32,
     is_torch,
+    is_visaebench,
     need,
     need_matrix,
     positive,
@@ -37,7 +39,7 @@ Parts = dict[str, Any]
 def matches(path: Path) -> bool:
     if path.is_dir():
         return (path / WEIGHTS).exists()
-    return is_torch(path) and fits(torch_names(path))
+    return is_torch(path) and not is_visaebench(beside(path)) and fits(torch_names(path))
 
 
 def fits(names: set[str]) -> bool:

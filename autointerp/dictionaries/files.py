@@ -38,6 +38,20 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def beside(path: Path) -> dict[str, Any]:
+    """The config.json in the folder or beside the file; {} where there is none that can be read."""
+    config = (path if path.is_dir() else path.parent) / "config.json"
+    try:
+        return read_json(config) if config.exists() else {}
+    except UserError:
+        return {}
+
+
+def is_visaebench(config: dict[str, Any]) -> bool:
+    """Whether this config.json is one of visaebench, whose files are called and filled as those of other formats."""
+    return config.get("activation", config.get("sae_type")) in ("topk", "batchtopk", "jumprelu")
+
+
 def read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)

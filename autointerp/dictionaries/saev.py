@@ -18,7 +18,9 @@ from torch import Tensor
 from autointerp.dictionaries.canonical import Dictionary, check_shapes
 from autointerp.dictionaries.files import (
     UNITS,
+    beside,
     float32,
+    is_visaebench,
     need,
     need_matrix,
     positive,
@@ -34,7 +36,7 @@ HEADER_BYTES = 2**20  # a first line longer than this is no header
 
 def matches(path: Path) -> bool:
     if path.is_dir():
-        return (path / WEIGHTS).exists()
+        return (path / WEIGHTS).exists() and not is_visaebench(beside(path))
     return path.is_file() and header(path) is not None
 
 

@@ -6,12 +6,10 @@ dictionary reads input that was normalised outside, by a mean and a deviation th
 """
 
 from pathlib import Path
-from typing import Any
 
 from autointerp.dictionaries import saelens
 from autointerp.dictionaries.canonical import Dictionary
-from autointerp.dictionaries.files import is_torch, read_json, read_torch, refuse
-from autointerp.errors import UserError
+from autointerp.dictionaries.files import beside, is_torch, is_visaebench, read_torch, refuse
 
 WEIGHTS = "weights.pt"
 VISAEBENCH = ("sae.pt", "model.safetensors", "model.pt")
@@ -23,19 +21,6 @@ def matches(path: Path) -> bool:
         return path.is_file() or any((path / name).exists() for name in VISAEBENCH)
     weights = path / WEIGHTS if path.is_dir() else path
     return {"activation_fn_str", "layer_subtype"} <= set(config) and is_torch(weights)
-
-
-def beside(path: Path) -> dict[str, Any]:
-    """The config.json in the folder or beside the file; {} where there is none that can be read."""
-    config = (path if path.is_dir() else path.parent) / "config.json"
-    try:
-        return read_json(config) if config.exists() else {}
-    except UserError:
-        return {}
-
-
-def is_visaebench(config: dict[str, Any]) -> bool:
-    return config.get("activation", config.get("sae_type")) in ("topk", "batchtopk", "jumprelu")
 
 
 def load(path: Path) -> Dictionary:

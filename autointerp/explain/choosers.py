@@ -32,6 +32,7 @@ def made_of(job: Job, scorer: str) -> list[Any]:
 
 def author(config: RunConfig, scorer: str, resolved: str) -> Author:
     role = config.scorers[scorer]
+    assert isinstance(role, EmbeddingScorer | LLMScorer)  # the config allows no other
     provider = role.provider if isinstance(role, LLMScorer) else "transformers"
     return Author("chooser", provider, role.model, resolved)
 

@@ -16,11 +16,17 @@ from typing import Any
 import pandas as pd
 
 from autointerp import assets
-from autointerp.config import GivenExplainer
+from autointerp.config import GivenExplainer, RunConfig
 from autointerp.errors import UserError
+from autointerp.explain.explainer import Key, Work, Written
+from autointerp.job import Job
 from autointerp.prompt import plain
+from autointerp.records import Author, Model
+from autointerp.store import digest
 
+Settings = GivenExplainer
 COLUMNS = ("dictionary", "feature", "explanation")
+NOT_THERE = "the file has no explanation for it"
 EXPORTS = (".json", ".jsonl", ".jsonl.gz", ".json.gz")
 
 
@@ -33,6 +39,26 @@ class Given:
     text: str
     author: str
     model: str = ""  # the subject that an export is about
+
+
+def models(role: GivenExplainer, config: RunConfig) -> list[Model]:
+    named = authors(role, role.dictionaries or list(config.dictionaries)) - {"human"}
+    return [Model("given", author) for author in sorted(named)]
+
+
+def made_of(role: GivenExplainer, job: Job) -> list[str]:
+    location = assets.locate(role.path)
+    return [digest(location) if location else ""]
+
+
+def explain(role: GivenExplainer, work: Work) -> dict[Key, Written]:
+    in_file = read(role, list(role.dictionaries or work.evidence))
+    return {key: written(in_file[key]) if key in in_file else Written("", NOT_THERE) for key in work.keys}
+
+
+def written(one: Given) -> Written:
+    model = one.author or "unknown"
+    return Written(one.text, author=None if model == "human" else Author("explainer", "given", model, model))
 
 
 def read(role: GivenExplainer, dictionaries: Sequence[str]) -> dict[tuple[str, int], Given]:

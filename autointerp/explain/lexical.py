@@ -9,20 +9,42 @@ more than one firing to stand out.
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import regex
 
-from autointerp.records import Excerpt
+from autointerp.config import LexicalExplainer, RunConfig
+from autointerp.evidence.reader import DictionaryEvidence, PoolReader
+from autointerp.explain.explainer import Key, Work, Written
+from autointerp.progress import progress
+from autointerp.records import Excerpt, Model
 
+Settings = LexicalExplainer
 # A word may hold marks (vowel signs of Devanagari, say), which are no letters to Python's own expressions.
 WORD = regex.compile(r"[\w\p{M}]+(?:['’-][\w\p{M}]+)*|\n|[^\w\s\p{M}]")
 PRIOR_WORDS = 500.0  # the prior weighs as much as this many words
 MIN_Z = 1.96
 MAX_SHARE = 0.2  # a word in more of the background's excerpts than this says nothing of the text around a firing
+MAX_EXCERPTS = 200  # firing excerpts that words are counted in, at most
+WORDLESS = "no word is associated with the firings"
 MIN_EXCERPTS = 2  # a word seen in one excerpt alone says nothing about the next
 NAMES = {"\n": "line breaks", ",": "commas", ".": "full stops", "(": "opening brackets", ")": "closing brackets"}
+
+
+def models(role: LexicalExplainer, config: RunConfig) -> list[Model]:
+    return []
+
+
+def explain(role: LexicalExplainer, work: Work) -> dict[Key, Written]:
+    background = Background.of([work.pool.excerpts[row] for row in work.pool.rows("explain")])
+    found = {}
+    with progress(f"explaining with {work.name}", len(work.keys)) as advance:
+        for dictionary, feature in work.keys:
+            text = sentence(associations(work.evidence[dictionary], feature, work.pool, background), role.words)
+            found[dictionary, feature] = Written(text, "" if text else WORDLESS)
+            advance(1)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,3 +168,27 @@ def sentence(found: Associations, n_words: int) -> str:
 
 def listed(found: Sequence[str]) -> str:
     return ", ".join(NAMES.get(word, f"“{word}”") for word in found)
+
+
+def associations(side: DictionaryEvidence, feature: int, pool: PoolReader, background: Background) -> Associations:
+    """The words that go with the firings of a feature in the explain split."""
+    firing = firing_excerpts(side, feature, pool)
+    # The largest of what explainers may see, not of the feature: that would be known from the other split too.
+    return associate(firing, background, max(max(excerpt.activations) for excerpt in firing))
+
+
+def firing_excerpts(side: DictionaryEvidence, feature: int, pool: PoolReader) -> list[Excerpt]:
+    """Firing excerpts of the explain split: the chosen items, then the pool's, each window once."""
+    found = {i.excerpt.id: i.excerpt for i in side.by_feature[feature].items["explain"] if i.fires}
+    explain_rows = set(pool.rows("explain"))
+    firings = side.firings_of(feature)
+    for window, rows in firings.groupby("window", sort=True):
+        if len(found) >= MAX_EXCERPTS:
+            break
+        if window in explain_rows:
+            excerpt = pool.excerpts[int(str(window))]
+            dense = [0.0] * len(excerpt.pieces)
+            for position, activation in zip(rows["position"], rows["activation"], strict=True):
+                dense[position] = float(activation)
+            found.setdefault(excerpt.id, replace(excerpt, activations=tuple(dense)))
+    return list(found.values())

@@ -3,20 +3,93 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, zip_longest
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import label
 
-from autointerp.config import LLMExplainer
+from autointerp import rubric as rubrics
+from autointerp.config import LLMExplainer, RunConfig
+from autointerp.evidence.reader import read_pictures
 from autointerp.exhibit import Exhibits, in_words
+from autointerp.explain import choose, choosers
+from autointerp.explain.explainer import Key, Work, Written
+from autointerp.job import Job
 from autointerp.llm.client import Client
 from autointerp.llm.protocol import Reply, Request
+from autointerp.progress import progress
 from autointerp.prompt import plain
-from autointerp.records import Excerpt, Item
+from autointerp.records import Author, Excerpt, Item, Model
 from autointerp.rubric import Rubric
 from autointerp.store import stable_hash
 
+Settings = LLMExplainer
+DRAWS = 1000  # draws of an explainer's excerpts are `sample` for its first candidate and this many more for each other
 LOUDEST = 10  # what the strongest firing is shown as, where values are shown
+
+
+def models(role: LLMExplainer, config: RunConfig) -> list[Model]:
+    return [Model(role.provider, role.model)]
+
+
+def made_of(role: LLMExplainer, job: Job) -> list[Any]:
+    return [rubric_of(role, job).hash, *(choosers.made_of(job, role.chosen_by) if role.chosen_by is not None else [])]
+
+
+def rubric_of(role: LLMExplainer, job: Job) -> Rubric:
+    return rubrics.asked(role.rubric, "explain", job.sees, job.config.rubrics)
+
+
+def explain(role: LLMExplainer, work: Work) -> dict[Key, Written]:
+    """What a model wrote; of several candidates, the one that the chooser took."""
+    job, asked = work.job, rubric_of(role, work.job)
+    client = work.client(role)
+    divisions = {key: division(job, role, work.items(key), key) for key in work.keys}
+    # Where nothing is held back there is nothing to choose on, and so nothing to choose from.
+    drafts = [(key, n) for key in work.keys for n in range(role.candidates if divisions[key].held else 1)]
+    contexts = {i.excerpt.context for one in divisions.values() for i in one.shown if i.excerpt.grid}
+    pictures = read_pictures(job.directory.path, contexts) if contexts else {}
+    requests = [request(divisions[key].shown, role, asked, role.sample + DRAWS * n, pictures) for key, n in drafts]
+    with progress(f"explaining with {work.name}", len(requests)) as advance:
+        replies = ask_twice(client, requests, lambda: advance(1))
+    written: dict[Key, list[Written]] = {key: [] for key in work.keys}
+    for (key, _), reply in zip(drafts, replies, strict=True):
+        author = Author("explainer", role.provider, role.model, reply.resolved)
+        written[key].append(Written(*read(reply), author, rubric=asked.name))
+    choices = chosen(work, role, written, divisions)
+    return {key: choices.get(key) or next((d for d in drafts if d.text), drafts[0]) for key, drafts in written.items()}
+
+
+def division(job: Job, role: LLMExplainer, items: tuple[Item, ...], key: Key) -> choose.Division:
+    """All is shown to an explainer without candidates; with them, all such explainers are shown the same part."""
+    return choose.divide(items, job.rng("held back", *key)) if role.candidates > 1 else choose.Division(items, ())
+
+
+def chosen(
+    work: Work, role: LLMExplainer, written: dict[Key, list[Written]], divisions: dict[Key, choose.Division]
+) -> dict[Key, Written]:
+    """The chosen candidate of each feature that has two different ones, where the chooser had an answer."""
+    scorer = role.chosen_by
+    if scorer is None:
+        return {}
+    ballots = {}
+    for key, drafts in written.items():
+        texts = tuple(dict.fromkeys(draft.text for draft in drafts if draft.text))
+        if len(texts) > 1:
+            ballots[key] = choose.Ballot(texts, divisions[key].held)
+    if not ballots:
+        return {}
+    choices = choose.choose(
+        list(ballots.values()),
+        lambda cases: choosers.judge(work.job, work.name, scorer, cases),
+        work.job.config.score.prevalence,
+    )
+    found = {}
+    for (key, ballot), choice in zip(ballots.items(), choices, strict=True):
+        if choice.resolved is not None:
+            taken = next(draft for draft in written[key] if draft.text == ballot.candidates[choice.candidate])
+            found[key] = replace(taken, chooser=choosers.author(work.job.config, scorer, choice.resolved))
+    return found
 
 
 def request(

@@ -3,14 +3,25 @@
 from collections.abc import Mapping
 
 from autointerp import assets
-from autointerp.config import Statement
+from autointerp.config import RuleExplainer, RunConfig, Statement
+from autointerp.explain.explainer import Key, Work, Written
 from autointerp.job import Job
 from autointerp.measure.statistics import derangement
+from autointerp.records import Model
 from autointerp.subjects.planted import PlantedSubject
 from autointerp.subjects.rules import Rule, features_of
 
+Settings = RuleExplainer
 UNKNOWN = "its rule is not known"
-Key = tuple[str, int]  # (dictionary, feature)
+
+
+def models(role: RuleExplainer, config: RunConfig) -> list[Model]:
+    return []
+
+
+def explain(role: RuleExplainer, work: Work) -> dict[Key, Written]:
+    said = stated(work.job, role.states)
+    return {key: Written(said[key].says) if key in said else Written("", UNKNOWN) for key in work.keys}
 
 
 def known(job: Job) -> dict[Key, Rule]:

@@ -133,7 +133,9 @@ class TransientError(Exception):
 
 
 class Provider(Protocol):
-    """What a plugin implements. `name` and `model` are what was requested; they take part in the ledger's key.
+    """What an entry point of the group `autointerp.providers`, which is a function LLMRole -> Provider, returns.
+
+    `name` and `model` are what was requested; they take part in the ledger's key.
 
     `complete` raises TransientError for what a retry may mend, UserError for what only the user can mend (key,
     unknown model), and returns a Reply with a `failure` for an answer that is no use. A provider may also have

@@ -18,7 +18,7 @@ from autointerp.measure import circularity
 from autointerp.measure.arrays import NAN, Floats
 from autointerp.measure.correlation import spearman
 from autointerp.measure.intervals import Interval, mean_interval, percentiles, resampled, wilson
-from autointerp.measure.scores import PRIMARY
+from autointerp.measure.scores import PRIMARY, are_primary
 
 COLUMNS = [
     "dictionary", "scorer", "metric", "quantity", "against", "value", "low", "high", "reader", "n", "unscored",
@@ -110,7 +110,7 @@ def answers(verdicts: pd.DataFrame, truths: pd.DataFrame, seed: int, resamples: 
 def primary(scores: pd.DataFrame) -> pd.DataFrame:
     """The first number of each question, without controls, of what somebody explained and judged."""
     armed = (scores["explainer"] != "") & (scores["scorer"] != "")
-    return scores[scores["metric"].isin(PRIMARY.values()) & (scores["control"] == "none") & armed]
+    return scores[are_primary(scores["metric"]) & (scores["control"] == "none") & armed]
 
 
 def by_feature(scores: pd.DataFrame) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from autointerp.measure.intervals import (
     superiority_interval,
     wilson,
 )
-from autointerp.measure.scores import PERCENTILE, PRIMARY
+from autointerp.measure.scores import PERCENTILE, are_primary
 from autointerp.records import PICKED
 
 COLUMNS = [
@@ -181,7 +181,8 @@ def by_tokens(scores: pd.DataFrame, entropies: Mapping[tuple[str, int], float]) 
     (Bricken et al. 2023): a mean over both kinds says little. Single-token is an entropy below SINGLE_TOKEN_BITS. Where
     all features are of one kind there is nothing to divide.
     """
-    found = scores[scores["metric"].isin([*PRIMARY.values(), "lexical_floor.ap"]) & (scores["control"] == "none")]
+    wanted = are_primary(scores["metric"]) | (scores["metric"] == "lexical_floor.ap")
+    found = scores[wanted & (scores["control"] == "none")]
     keys = zip(found["dictionary"], found["feature"], strict=True)
     single = [entropies.get(key, np.inf) < SINGLE_TOKEN_BITS for key in keys]
     kind = np.where(single, ".single_token", ".many_tokens")
@@ -194,7 +195,7 @@ def agreements(scores: pd.DataFrame, seed: int, resamples: int) -> list[dict[str
     Two draws of one explainer (`sample`) show how much of a score is the feature's and how much the draw's.
     """
     rows: list[dict[str, object]] = []
-    own = scores[scores["metric"].isin(PRIMARY.values()) & (scores["control"] == "none")]
+    own = scores[are_primary(scores["metric"]) & (scores["control"] == "none")]
     for (metric, scorer, rubric), group in own.groupby(["metric", "scorer", "rubric"], sort=True):
         values = group.pivot_table(index="feature", columns="explainer", values="value", dropna=False)
         for one, other in combinations(sorted(values.columns), 2):

@@ -32,11 +32,28 @@ PRIMARY = {  # the first number of each question
     "retrieval": "sensitivity.retrieval",
 }
 LEXICAL_FLOOR = "lexical_floor"
+BASELINES = frozenset({LEXICAL_FLOOR, "probe", "probe_logistic"})  # answer no question about an explanation
+AP = ".ap"
 RETRIEVAL_BASE = "sensitivity.retrieval_base"
 ORIGINAL = "sensitivity.original"
 PERCENTILE = ".percentile"  # how a metric ends that says where a feature stands in the sample
 NOTHING_TO_TELL_APART = "no firing or no silent item"
 NO_SAMPLE = "no feature drawn by seed to hold it against"
+
+
+def primary(question: str) -> str:
+    """The first number of a question: of one that nobody here knows, how well its verdicts tell items apart."""
+    return PRIMARY.get(question, question + AP)
+
+
+def is_primary(metric: str) -> bool:
+    """Whether a metric is the first number of the question that it is named after."""
+    return metric in PRIMARY.values() or (metric.endswith(AP) and metric.removesuffix(AP) not in BASELINES)
+
+
+def are_primary(metrics: Iterable[str]) -> Bools:
+    """The same for a column, [n]; of an empty one, too, whose type a frame does not know."""
+    return np.array([is_primary(metric) for metric in metrics], dtype=bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +159,7 @@ def statistics(question: str, blank: Score, setting: Setting) -> list[tuple[str,
 
 def has_chance(score: Score) -> bool:
     """Whether the control `permuted` stands beside a score."""
-    return score.control == "none" and score.metric in (PRIMARY["detection"], PRIMARY["fuzzing"], PRIMARY["surprisal"])
+    return score.control == "none" and score.metric.endswith(AP) and is_primary(score.metric)
 
 
 def permuted(fires: Bools, value: Floats, weight: Vector, seed: int) -> tuple[float, float, float]:
@@ -323,7 +340,7 @@ def differences(scores: Sequence[Score]) -> list[Score]:
             continue
         key, arm = (score.dictionary, score.feature, score.metric), (score.explainer, score.scorer)
         controls = ["shuffled"]
-        if score.metric in PRIMARY.values():
+        if is_primary(score.metric):
             controls += ["hard_shuffled", "generic"]
         others = {control: by_key.get((*key, control, *arm)) for control in controls}
         if score.metric == PRIMARY["detection"]:
@@ -353,7 +370,7 @@ def standings(scores: Sequence[Score], picked: Set[tuple[str, int]]) -> list[Sco
     them there were. 1 beats all, 0 none; over the sample itself the mean is 0.5, whatever the scores are.
     """
     sample: dict[tuple[str, ...], list[float]] = {}
-    wanted = [score for score in scores if score.control == "none" and score.metric in PRIMARY.values()]
+    wanted = [score for score in scores if score.control == "none" and is_primary(score.metric)]
     for score in wanted:
         if is_scored(score.value) and (score.dictionary, score.feature) not in picked:
             sample.setdefault(arm_of(score), []).append(score.value)

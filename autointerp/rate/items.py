@@ -13,8 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autointerp import config as configuration
-from autointerp import rubric
+from autointerp import rubric, toml
 from autointerp.config import LLMScorer, QuestionName, RunConfig
 from autointerp.errors import UserError
 from autointerp.evidence.reader import DictionaryEvidence
@@ -75,7 +74,7 @@ def material(run: str | Path) -> Material:
     """What can be rated in a run directory. Raises UserError where it is none, or has no evidence or explanations."""
     asked = f"you asked for the items of {run}"
     directory = open_run(run, asked)
-    config = configuration.load(directory / "run.toml")
+    config = toml.load(directory / "run.toml")
     collected = directory.facts("collect")
     evidence = {
         name: DictionaryEvidence(directory / "evidence", name, collected["split_hash"]) for name in config.dictionaries

@@ -127,6 +127,11 @@ DEFINITIONS = {
     "probe.auroc": "The same probe: the chance that a firing excerpt is ranked above a silent one.",
 }
 DEFINITIONS |= causal.DEFINITIONS | watch.DEFINITIONS
+OF_PLUGINS = {  # the numbers of a question that a user's scorer answers
+    "ap": "Average precision of what the scorer says of held-out excerpts, weighted to {prevalence} positives.",
+    "ap_corpus": "The same verdicts weighted to the rate at which the feature fires in the corpus.",
+    "auroc": "Chance that the scorer ranks a firing excerpt above a silent one: 0.5 knows nothing.",
+}
 
 
 def definitions(report: Report) -> tuple[tuple[str, str], ...]:
@@ -139,10 +144,8 @@ def definitions(report: Report) -> tuple[tuple[str, str], ...]:
         "contexts": plural(loss_contexts(report), "context"),
     }
     metrics = dict.fromkeys(watch.of_any_list(metric) for metric, _ in report.metrics if not by_form(metric))
-    return tuple(
-        (metric, DEFINITIONS[metric].format(**filled) if metric in DEFINITIONS else derived(metric))
-        for metric in metrics
-    )
+    known = {metric: DEFINITIONS.get(metric) or OF_PLUGINS.get(metric.partition(".")[2], "") for metric in metrics}
+    return tuple((metric, said.format(**filled) or derived(metric)) for metric, said in known.items())
 
 
 def loss_contexts(report: Report) -> int:

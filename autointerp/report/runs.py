@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from autointerp import config as configuration
+from autointerp import toml
 from autointerp.collect.prepare import differences, inputs
 from autointerp.collect.stage import load_figures
 from autointerp.compare.sides import renamed as renamed_sides
@@ -66,7 +66,7 @@ def opened(runs: Sequence[str | Path]) -> dict[str, Job]:
             raise UserError(asked, "it is no run directory: it has no run.toml", "name the folder of a run")
         if path.resolve().name in jobs:
             raise UserError(asked, f"another run is called {path.resolve().name!r}, too", "rename one of the folders")
-        job = Job(configuration.load(path / "run.toml"), RunDirectory(path))
+        job = Job(toml.load(path / "run.toml"), RunDirectory(path))
         records = job.directory.records()
         missing = [stage for stage in NEEDED if stage not in records]
         if missing:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from autointerp import assets, config, history, pictures, ratings, sheets
+from autointerp import assets, config, history, pictures, ratings, sheets, toml
 from autointerp.audit import anchored, crossed, invariance
 from autointerp.audit.roles import Roles
 from autointerp.collect.sketch import histogram_edges
@@ -227,7 +227,7 @@ def gather(job: Job) -> Report:
         notes={name: DictionaryNote(figures[name].width, figures[name].dead, conventions[name]) for name in order},
         unscored=unscored_table(scores, dictionaries, figures),
         evidence=shown,
-        config=config.dump(cfg),
+        config=toml.dump(cfg),
         pictures=thumbnails(job, shown),
         circularity=effects,
         confusion=confusion,

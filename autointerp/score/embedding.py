@@ -10,18 +10,45 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autointerp.config import PARAPHRASED, EmbeddingScorer
-from autointerp.evidence.reader import DictionaryEvidence, PoolReader
+from autointerp import assets
+from autointerp.config import PARAPHRASED, EmbeddingScorer, RunConfig
+from autointerp.evidence.reader import DictionaryEvidence, PoolReader, read_pictures
+from autointerp.job import Job
 from autointerp.judge.encoders import Embedded, open_encoder
 from autointerp.measure.arrays import Bools, Floats
 from autointerp.measure.scores import STRONG
-from autointerp.records import UNSCORED, Verdict, is_scored
+from autointerp.records import UNSCORED, Model, Verdict, is_scored
 from autointerp.score.cases import Case, about
+from autointerp.score.scorer import Work
+from autointerp.store import digest
 
+Settings = EmbeddingScorer
 UNSEEN = "a picture without a label, which the encoder cannot see"
 
 
-def verdicts(
+def models(role: EmbeddingScorer, config: RunConfig) -> list[Model]:
+    return [Model("transformers", role.model)]
+
+
+def made_of(role: EmbeddingScorer, job: Job) -> list[str]:
+    location = assets.locate(role.model)
+    return [digest(location) if location else ""]
+
+
+def verdicts(role: EmbeddingScorer, work: Work) -> Iterator[Verdict]:
+    pictures: Mapping[int, bytes] = {}
+    if work.job.sees:
+        sides = work.evidence.values()
+        shown = [i.excerpt for side in sides for e in side.by_feature.values() for i in e.items["score"]]
+        shown += [work.pool.excerpts[row] for row in work.pool.rows("score")]
+        pictures = read_pictures(work.job.directory.path, {excerpt.context for excerpt in shown if excerpt.grid})
+    for part in work.apart():
+        yield from judged(
+            work.name, role, part.cases, work.evidence, work.pool, pictures, work.job.config.score.retrieved
+        )
+
+
+def judged(
     name: str,
     role: EmbeddingScorer,
     cases: Sequence[Case],

@@ -2,42 +2,49 @@
 
 from collections.abc import Mapping, Sequence
 
-from autointerp.config import PARAPHRASED, LLMScorer, QuestionName
+from autointerp.config import PARAPHRASED, LLMScorer, QuestionName, RunConfig
 from autointerp.evidence.reader import DictionaryEvidence, read_pictures
 from autointerp.job import Job
 from autointerp.judge.asking import QUESTIONS, Asked, choose, judge, request, rubric_of
 from autointerp.progress import progress
-from autointerp.records import Verdict
+from autointerp.records import Model, Verdict
 from autointerp.rubric import Rubric
 from autointerp.score.cases import Case, about
+from autointerp.score.scorer import Work
+
+Settings = LLMScorer
 
 
-def verdicts(
-    job: Job, name: str, role: LLMScorer, cases: Sequence[Case], evidence: Mapping[str, DictionaryEvidence]
-) -> tuple[list[Verdict], list[str]]:
-    """The verdicts of one scorer, and the models that it answered as.
+def models(role: LLMScorer, config: RunConfig) -> list[Model]:
+    return [Model(role.provider, role.model)]
 
-    All questions go to the client at once, so that a batch holds them all.
-    """
-    client = job.client(f"scorer {name}", role)
-    texts = {question: rubric_of(role, question, job.config, job.sees) for question in role.scores}
-    pictures = pictures_of(job, cases, evidence)
+
+def rubrics(role: LLMScorer, config: RunConfig, sees: bool) -> dict[QuestionName, Rubric]:
+    return {question: rubric_of(role, question, config, sees) for question in role.scores}
+
+
+def verdicts(role: LLMScorer, work: Work) -> list[Verdict]:
+    """All questions go to the client at once, so that a batch holds them all."""
+    job, evidence = work.job, work.evidence
+    client = work.client(role)
+    texts = rubrics(role, job.config, job.sees)
+    pictures = pictures_of(job, work.cases, evidence)
     asked = [
         (case, one)
-        for case in cases
+        for case in work.cases
         for one in questions(job, role, case, texts, evidence, pictures, client.gives_logprobs)
     ]
-    with progress(f"judging with {name}", len(asked)) as advance:
+    with progress(f"judging with {work.name}", len(asked)) as advance:
         found = judge(client, [one for _, one in asked], lambda: advance(1))
     return [
         case.verdict(
-            one.question, name, one.rubric.name, **(about(shown.item) | {"fires": shown.fires}),
+            one.question, work.name, one.rubric.name, **(about(shown.item) | {"fires": shown.fires}),
             value=said.value, reason=said.reason, predicted=said.predicted,
             activations=shown.item.excerpt.activations if said.predicted else (),
         )
         for (case, one), group in zip(asked, found, strict=True)
         for shown, said in zip(one.group, group, strict=True)
-    ], sorted(client.resolved) or [role.model]  # fmt: skip
+    ]  # fmt: skip
 
 
 def pictures_of(job: Job, cases: Sequence[Case], evidence: Mapping[str, DictionaryEvidence]) -> Mapping[int, bytes]:

@@ -28,8 +28,8 @@ Written = dict[str, list[str]]  # texts by stratum
 
 def verdicts(
     job: Job, name: str, role: Generator, cases: Sequence[Case], evidence: Mapping[str, DictionaryEvidence]
-) -> tuple[list[Verdict], list[str]]:
-    """A verdict for each text written for a case, and the models that wrote. Its value is activation / maximum."""
+) -> list[Verdict]:
+    """A verdict for each text written for a case. Its value is activation / maximum."""
     client, asked = job.client(f"generator {name}", role), rubric.load(role.rubric, job.config.rubrics, "generate")
     explanations = sorted({case.text for case in cases})
     requests = [request(text, role, asked) for text in explanations]
@@ -61,7 +61,7 @@ def verdicts(
         reason = written[case.text][1]
         if reason:
             found.append(case.verdict("sensitivity", name, asked.name, stratum=TEXT, reason=reason))
-    return found, sorted(client.resolved) or [role.model]
+    return found
 
 
 def originals(job: Job, evidence: Mapping[str, DictionaryEvidence], cases: Sequence[Case]) -> Iterator[Verdict]:

@@ -1,41 +1,34 @@
 """Put every explanation, and every control, to every scorer; keep the raw verdicts; turn them into scores."""
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from autointerp import assets, rubric
+from autointerp import plugins, rubric
 from autointerp.audit.roles import Roles
-from autointerp.config import (
-    ALL,
-    MANNER,
-    PARAPHRASED,
-    EmbeddingScorer,
-    Generator,
-    Judge,
-    LLMScorer,
-    RunConfig,
-    SurprisalScorer,
-)
+from autointerp.config import ALL, MANNER, PARAPHRASED, Generator, Judge, LLMRole, RunConfig, ScorerRole
 from autointerp.corpus import concepts, sources
 from autointerp.errors import UserError, WorkPending
-from autointerp.evidence.reader import DictionaryEvidence, PoolReader, picked_of, read_pictures
+from autointerp.evidence.reader import DictionaryEvidence, PoolReader, picked_of
 from autointerp.evidence.replay import Contexts, Replay
 from autointerp.explain import stage as explain
 from autointerp.job import Job
-from autointerp.judge import asking
-from autointerp.measure.scores import ORIGINAL, PRIMARY, Base, score_features, standings
+from autointerp.llm.providers import added
+from autointerp.measure.scores import BASELINES, ORIGINAL, PRIMARY, Base, primary, score_features, standings
+from autointerp.plugins import SCORER
 from autointerp.progress import log, progress
 from autointerp.records import UNSCORED, Explanation, Score, Verdict
 from autointerp.rubric import Rubric
-from autointerp.score import baselines, embedding, generalisation, judge, paraphrase, sensitivity, surprisal, truth
-from autointerp.score.cases import Case, Key, about, all_cases, taken
-from autointerp.store import digest, digest_of, write_table
+from autointerp.score import baselines, generalisation, paraphrase, sensitivity, truth
+from autointerp.score.cases import Case, about, all_cases, taken
+from autointerp.score.scorer import Work, rubrics_of, scorer_of
+from autointerp.store import digest_of, write_table
 
 VERDICTS = pa.schema(
     [
@@ -82,11 +75,11 @@ def inputs(job: Job) -> dict[str, str]:
         found["paraphraser"] = digest_of([job.config.paraphraser.model_dump(exclude=set(MANNER)), asked.hash])
     for name, role in job.config.judges.items():
         made_of: list[Any] = [role.model_dump(exclude=set(MANNER)), coverage(job.config, name)]
-        made_of += [asked.hash for asked in rubrics_of(job, role).values() if asked]
-        if isinstance(role, EmbeddingScorer | SurprisalScorer):
-            location = assets.locate(role.model)
-            made_of.append(digest(location) if location else "")
-        found[f"scorer {name}"] = digest_of(made_of)
+        made_of += [asked.hash for asked in asked_in(job, role).values() if asked]
+        own = None if isinstance(role, Generator) else getattr(scorer_of(role.kind), "made_of", None)
+        found[f"scorer {name}"] = digest_of(made_of + (own(role, job) if own else []))
+    found |= plugins.added(SCORER, (role.kind for role in job.config.scorers.values()))
+    found |= added([*job.config.judges.values(), *([job.config.paraphraser] if job.config.paraphraser else [])])
     return found
 
 
@@ -96,13 +89,12 @@ def coverage(config: RunConfig, judge: str) -> list[int]:
     return [config.judged(explainer, judge, dictionary, control) for explainer, dictionary, control in pairs]
 
 
-def rubrics_of(job: Job, role: Judge) -> dict[str, Rubric | None]:
+def asked_in(job: Job, role: Judge) -> dict[str, Rubric | None]:
     """The rubric of each question that a role answers; None where it is not asked in words."""
-    if isinstance(role, LLMScorer):
-        return {question: asking.rubric_of(role, question, job.config, job.sees) for question in role.scores}
     if isinstance(role, Generator):
         return {"sensitivity": rubric.load(role.rubric, job.config.rubrics, "generate")}
-    return {"detection" if isinstance(role, EmbeddingScorer) else "surprisal": None}
+    rubrics = rubrics_of(role, job.config, job.sees)
+    return {question: rubrics.get(question) for question in role.questions}
 
 
 def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
@@ -119,12 +111,6 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
             )
     evidence = {name: DictionaryEvidence(folder, name, split_hash) for name in job.config.dictionaries}
     pool = PoolReader(folder)
-
-    pictures = {}
-    if job.sees and any(isinstance(role, EmbeddingScorer) for role in job.config.scorers.values()):
-        shown = [i.excerpt for side in evidence.values() for e in side.by_feature.values() for i in e.items["score"]]
-        shown += [pool.excerpts[row] for row in pool.rows("score")]
-        pictures = read_pictures(job.directory.path, {excerpt.context for excerpt in shown if excerpt.grid})
     picked = picked_of(evidence)
     verdicts: list[Verdict] = []
     resolved: dict[str, list[str]] = {}
@@ -139,25 +125,14 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
     cases = all_cases(job, explanations, picked) + paraphrase.cases(paraphrases)
     for name, role in job.config.judges.items():
         own = taken(job.config, name, cases, evidence)
-        models: list[str] = []
         try:
-            if isinstance(role, EmbeddingScorer):
-                for part in apart(own, picked):
-                    verdicts += embedding.verdicts(
-                        name, role, part, evidence, pool, pictures, job.config.score.retrieved
-                    )
-            elif isinstance(role, SurprisalScorer):
-                for part in apart(own, picked):
-                    verdicts += surprisal.verdicts(name, role, part, evidence)
-            elif isinstance(role, LLMScorer):
-                found, models = judge.verdicts(job, name, role, own, evidence)
-                verdicts += found
+            if isinstance(role, Generator):
+                verdicts += sensitivity.verdicts(job, name, role, own, evidence)
             else:
-                found, models = sensitivity.verdicts(job, name, role, own, evidence)
-                verdicts += found
+                verdicts += judged(role, Work(job, name, own, evidence, pool))
         except WorkPending as error:  # batches of the other roles need not wait for those of this one
             pending.append(error)
-        resolved[name] = models
+        resolved[name] = answered_as(job, name, role)
     if pending:
         raise pending[0]
     written_for = [case for name in job.config.generators for case in taken(job.config, name, cases, evidence)]
@@ -206,11 +181,35 @@ def write_truths(job: Job, right: Sequence[Verdict], evidence: dict[str, Diction
     return [folder / "verdicts.parquet", folder / "scores.parquet"]
 
 
-def apart(cases: Sequence[Case], picked: Set[Key]) -> list[list[Case]]:
-    """The cases of drawn features, then of picked ones. What an encoder reads beside a text moves its last digits."""
-    of_picked = [(case.dictionary, case.feature) in picked for case in cases]
-    parts = [[case for case, flag in zip(cases, of_picked, strict=True) if flag == side] for side in (False, True)]
-    return [part for part in parts if part]
+def judged(role: ScorerRole, work: Work) -> list[Verdict]:
+    """What a scorer says. UserError where it says what nobody could use, or asks a model of which nobody is told."""
+    clients = set(work.job.clients)
+    found = list(scorer_of(role.kind).verdicts(role, work))
+    wrong = ""
+    if set(work.job.clients) - clients and not scorer_of(role.kind).models(role, work.job.config):
+        wrong = "it has asked a language model and names none that takes part"
+    cases = {(case.dictionary, case.feature, case.explainer, case.control) for case in work.cases}
+    known = {*role.questions, *PRIMARY} - BASELINES
+    for verdict in found:
+        if verdict.scorer != work.name or verdict.question not in known or not verdict.question.isidentifier():
+            wrong = f"it answers {verdict.question!r} as {verdict.scorer!r}, and was asked {', '.join(role.questions)}"
+        elif (verdict.dictionary, verdict.feature, verdict.explainer, verdict.control) not in cases:
+            wrong = f"it judges feature {verdict.feature} of {verdict.dictionary}, which it was not asked about"
+        elif not np.isfinite(verdict.value) and not verdict.reason:
+            wrong = f"it says {verdict.value} of the item {verdict.item} and gives no reason"
+    if wrong:
+        raise UserError(
+            f"you asked for scores by {work.name!r}", wrong, f"mend the scorer {role.kind!r}: see {SCORER.contract}"
+        )
+    return found
+
+
+def answered_as(job: Job, name: str, role: Judge) -> list[str]:
+    """The models that a role's provider answered as; none for what runs here."""
+    client = job.clients.get(f"{'generator' if isinstance(role, Generator) else 'scorer'} {name}")
+    if client is None or not isinstance(role, LLMRole):
+        return []
+    return sorted(client.resolved) or [role.model]
 
 
 def by_baselines(job: Job, evidence: dict[str, DictionaryEvidence], pool: PoolReader) -> Iterator[Verdict]:
@@ -233,11 +232,11 @@ def by_baselines(job: Job, evidence: dict[str, DictionaryEvidence], pool: PoolRe
 def owed(job: Job) -> Iterator[tuple[str, str, str, str, str, str]]:
     """The rows that every (explainer, scorer) pair owes, even where no explanation came and so nothing was judged."""
     for scorer, role in job.config.judges.items():
-        for question, asked in rubrics_of(job, role).items():
+        for question, asked in asked_in(job, role).items():
             for explainer, dictionary in product(job.config.explainers, job.config.dictionaries):
                 for control in ("none", PARAPHRASED) if question == "detection" else ("none",):
                     if job.config.judged(explainer, scorer, dictionary, control):
-                        yield dictionary, PRIMARY[question], control, explainer, scorer, asked.name if asked else ""
+                        yield dictionary, primary(question), control, explainer, scorer, asked.name if asked else ""
 
 
 def bases_of(evidence: dict[str, DictionaryEvidence]) -> dict[tuple[str, int], Base]:

@@ -6,21 +6,40 @@ model runs here, since no hosted one says how likely it finds a text that it did
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from autointerp.config import SubjectConfig, SurprisalScorer
+from autointerp import assets
+from autointerp.config import RunConfig, SubjectConfig, SurprisalScorer
 from autointerp.errors import UserError
 from autointerp.evidence.reader import DictionaryEvidence
+from autointerp.job import Job
 from autointerp.progress import progress
-from autointerp.records import Verdict
+from autointerp.records import Model, Verdict
 from autointerp.score.cases import Case, about
+from autointerp.score.scorer import Work
+from autointerp.store import digest
 from autointerp.subjects.load import load
 from autointerp.subjects.subject import Subject
 
+Settings = SurprisalScorer
 UNREAD = "a picture, which has no text to predict"
 NOTHING = "Various unrelated sentences."
 Pair = tuple[str, str]  # description, text
 
 
-def verdicts(
+def models(role: SurprisalScorer, config: RunConfig) -> list[Model]:
+    return [Model("transformers", role.model)]
+
+
+def made_of(role: SurprisalScorer, job: Job) -> list[str]:
+    location = assets.locate(role.model)
+    return [digest(location) if location else ""]
+
+
+def verdicts(role: SurprisalScorer, work: Work) -> Iterator[Verdict]:
+    for part in work.apart():
+        yield from judged(work.name, role, part.cases, work.evidence)
+
+
+def judged(
     name: str, role: SurprisalScorer, cases: Sequence[Case], evidence: Mapping[str, DictionaryEvidence]
 ) -> Iterator[Verdict]:
     reader = load(SubjectConfig(model=role.model))

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import autointerp
-from autointerp import config
+from autointerp import toml
 from autointerp.audit.anchored import corrected, more_to_rate
 from tests import planted
 
@@ -83,7 +83,7 @@ def test_a_report_shows_what_people_correct(tmp_path: Path) -> None:
     tree = planted.settings(planted.plant(tmp_path))
     judge = planted.scripted("judge_knowing") | {"scores": ["detection", "specificity"]}
     tree |= {"explainers": {"knows": planted.scripted("explain_knowing")}, "scorers": {"judge": judge}}
-    settings = config.build(tree, "test")
+    settings = toml.build(tree, "test")
     run = autointerp.run(settings, out=tmp_path / "runs")
     assert "ppi" not in set(run.dictionaries()["control"])
     judged = pd.read_parquet(run.path / "verdicts.parquet")

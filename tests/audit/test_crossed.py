@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import autointerp
-from autointerp import config as configuration
+from autointerp import toml
 from autointerp.audit import crossed
 from autointerp.audit.crossed import UNKNOWN, families
 from autointerp.errors import UserError
@@ -128,7 +128,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_an_audit_is_part_of_the_report_and_of_its_files(tree: dict[str, Any], tmp_path: Path) -> None:
     asked = tree | {"audit": {"explainers": ["knows", "again", "talks"], "scorers": ["judge", "other"]}}
-    run = autointerp.run(configuration.build(asked, "test"), out=tmp_path)
+    run = autointerp.run(toml.build(asked, "test"), out=tmp_path)
     found = pd.read_csv(run.path / "report" / "circularity.csv")
     assert found.columns.tolist() == ["effect", "value", "low", "high", "n", "power", "identified", "note"]
     own = found[found["effect"].str.startswith("self")].iloc[0]
@@ -138,7 +138,7 @@ def test_an_audit_is_part_of_the_report_and_of_its_files(tree: dict[str, Any], t
 
 
 def test_a_finished_run_can_be_audited(tree: dict[str, Any], tmp_path: Path) -> None:
-    run = autointerp.run(configuration.build(tree, "test"), out=tmp_path)
+    run = autointerp.run(toml.build(tree, "test"), out=tmp_path)
     assert not (run.path / "report" / "circularity.csv").exists()
     before = (run.path / "scores.parquet").read_bytes()
     audited = audit(run.path)
@@ -147,7 +147,7 @@ def test_a_finished_run_can_be_audited(tree: dict[str, Any], tmp_path: Path) -> 
     with pytest.raises(UserError, match="it is no run directory"):
         audit(tmp_path)
     tree = tree | {"name": "few", "scorers": {"judge": tree["scorers"]["judge"]}}
-    few = autointerp.run(configuration.build(tree, "test"), out=tmp_path)
+    few = autointerp.run(toml.build(tree, "test"), out=tmp_path)
     with pytest.raises(
         UserError, match="the run has 1 scorers that are language models, and a crossed design needs two"
     ):

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 import autointerp
-from autointerp import config as configuration
+from autointerp import toml
 from autointerp.explain import stage as explain
 from autointerp.pipeline import Run, audit
 from autointerp.rate import items
@@ -47,7 +47,7 @@ def tree(plant: planted.Planted, name: str, tastes: tuple[str, str], **audit: An
 
 
 def ran(tree: dict[str, Any], out: Path) -> Run:
-    return autointerp.run(configuration.build(tree, "test"), out=out)
+    return autointerp.run(toml.build(tree, "test"), out=out)
 
 
 def effects(run: Run) -> dict[str, dict[str, Any]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from autointerp import config
+from autointerp import config, toml
 from autointerp.audit.roles import Roles
 from autointerp.errors import GateFailed
 from autointerp.pipeline import refuse_circular
@@ -27,7 +27,7 @@ def run(explainer: dict[str, Any], **scorers: dict[str, Any]) -> config.RunConfi
         "explainers": {"e": explainer},
         "scorers": scorers,
     }
-    return config.build(tree, "it")
+    return toml.build(tree, "it")
 
 
 def written(author: Author | None, chooser: Author | None = None, text: str = "x") -> Explanation:
@@ -105,7 +105,7 @@ def crossed(paraphraser: str | None, **audit: Any) -> config.RunConfig:
     tree["explainers"]["f"] = model(GPT)
     asked = {"explainers": ["e", "f"], "scorers": ["cheap", "kin"], **audit}
     asked |= {"paraphraser": model(paraphraser)} if paraphraser else {}
-    return config.build(tree | {"audit": asked}, "it")
+    return toml.build(tree | {"audit": asked}, "it")
 
 
 def test_pairs_that_the_audit_crosses_are_graded_too() -> None:
@@ -142,7 +142,7 @@ def test_the_policy_sees_paraphrases() -> None:
     tree["scorers"] = {"cheap": model(GPT), "kin": model(GEMINI)}
     for paraphraser, refused in (("mistral-large", False), ("claude-haiku-5-5", True), (GPT, True)):
         tree["audit"]["paraphraser"] = model(paraphraser)
-        plan = config.build(tree, "it")
+        plan = toml.build(tree, "it")
         if refused:
             with pytest.raises(GateFailed, match="but paraphrased explanations by 'e' judged by"):
                 refuse_circular(plan, Roles(plan))

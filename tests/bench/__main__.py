@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from autointerp import config as configuration
+from autointerp import toml
 from autointerp.assets import datasets
 from autointerp.collect import stage as collect
 from autointerp.collect.prepare import prepare, read_contexts
@@ -79,7 +79,7 @@ def folding(width: int) -> None:
 def collecting() -> None:
     """The whole collect loop against a bare forward to the hook and encode of the same positions: demo subject."""
     overrides = ("corpus.contexts=64", "evidence.features=50", "collect.loss_contexts=0", "collect.cache_gb=0")
-    settings = configuration.load("demo-text", overrides)
+    settings = toml.load("demo-text", overrides)
     with tempfile.TemporaryDirectory() as folder:
         job = Job(settings, RunDirectory(Path(folder)))
         prepared = prepare(job)

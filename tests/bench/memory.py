@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
 
-from autointerp import config as configuration
+from autointerp import toml
 from autointerp.collect import stage
 from autointerp.job import Job
 from autointerp.store import RunDirectory
@@ -55,7 +55,7 @@ def collect(folder: Path, times: int) -> None:
         "scorers": {"none": {"kind": "embedding", "model": "unused"}},
         "circularity": {"allow": "nothing is judged here"},
     }
-    stage.run(Job(configuration.build(tree, "bench"), RunDirectory(folder / f"x{times}")))
+    stage.run(Job(toml.build(tree, "bench"), RunDirectory(folder / f"x{times}")))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 import autointerp
-from autointerp import assets, config, pictures
+from autointerp import assets, pictures, toml
 from autointerp.config import SubjectConfig
 from autointerp.subjects.load import load
 from tests import planted
@@ -131,7 +131,7 @@ def main() -> None:
         },
         "circularity": {"worst": "C", "allow": "nothing is known of the lineage of O-Net here"},
     }
-    run = autointerp.run(config.build(tree, "tests.bench.onet"), out=work / "runs")
+    run = autointerp.run(toml.build(tree, "tests.bench.onet"), out=work / "runs")
     table = run.dictionaries().set_index(["metric", "control", "dictionary"])["value"].unstack()
     wanted = ["explained_variance", "l0", "dead_share", "detection.ap", "lexical_floor.ap", "probe.ap"]
     wanted += ["generalisation.auroc", "generalisation.auroc_home", "generalisation.carries_over"]

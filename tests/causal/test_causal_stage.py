@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 from transformers import AutoModelForCausalLM
 
 import autointerp
-from autointerp import config as configuration
+from autointerp import toml
 from autointerp.causal import answers, stage, steer
 from autointerp.causal.answers import Asked
 from autointerp.causal.attribute import Choice, ablate_groups, attribute
@@ -84,7 +84,7 @@ def tree_of(folder: Path) -> dict[str, Any]:
 
 
 def opened(tree: dict[str, Any], out: Path) -> Job:
-    return open_job(configuration.build(tree, "test"), out)
+    return open_job(toml.build(tree, "test"), out)
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +209,7 @@ def test_what_is_done_is_not_done_again(
     job: Job, tree: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(job.directory.path, tmp_path / "planted")
-    few = configuration.build(tree | {"causal": tree["causal"] | {"features": 1}}, "test")
+    few = toml.build(tree | {"causal": tree["causal"] | {"features": 1}}, "test")
     copied = Job(few, RunDirectory(tmp_path / "planted"))
 
     def die(*_: Any) -> None:
@@ -231,9 +231,9 @@ def test_what_is_done_is_not_done_again(
 def test_other_settings_and_other_prompts_are_another_stage(job: Job, tree: dict[str, Any], tmp_path: Path) -> None:
     same = stage.inputs(job)
     for changes in ({"ablated": 11}, {"prompts": lines(tmp_path / "p.jsonl", PROMPTS[:3])}):
-        other = Job(configuration.build(tree | {"causal": tree["causal"] | changes}, "test"), job.directory)
+        other = Job(toml.build(tree | {"causal": tree["causal"] | changes}, "test"), job.directory)
         assert stage.inputs(other) != same
-    without = configuration.build({name: value for name, value in tree.items() if name != "causal"}, "test")
+    without = toml.build({name: value for name, value in tree.items() if name != "causal"}, "test")
     assert "causal" not in stages_of(without) and list(stages_of(job.config))[-2:] == ["causal", "report"]
 
 
@@ -315,12 +315,12 @@ def test_a_subject_that_says_nothing_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("doses", [[], [0.0, 2.0], [1.0, 1.0]])
 def test_doses_need_one_that_the_feature_reaches(doses: list[float], tree: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="has to hold each once, and one above 0 and up to 1"):
-        configuration.build(tree | {"causal": tree["causal"] | {"doses": doses}}, "test")
+        toml.build(tree | {"causal": tree["causal"] | {"doses": doses}}, "test")
 
 
 def test_unknown_dictionaries_are_refused(tree: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="causal names the dictionary 'roles', which is not one of"):
-        configuration.build(tree | {"causal": tree["causal"] | {"dictionaries": ["roles"]}}, "test")
+        toml.build(tree | {"causal": tree["causal"] | {"dictionaries": ["roles"]}}, "test")
 
 
 # ---- the report
@@ -333,9 +333,7 @@ def test_a_run_says_what_features_do(tree: dict[str, Any], tmp_path: Path) -> No
         "two_hops": lines(tmp_path / "hops.jsonl", [hostile]),
         "features": 4,
     }
-    run = autointerp.run(
-        configuration.build(tree | {"causal": tree["causal"] | changes}, "test"), out=tmp_path / "runs"
-    )
+    run = autointerp.run(toml.build(tree | {"causal": tree["causal"] | changes}, "test"), out=tmp_path / "runs")
     rows = run.dictionaries().set_index(["metric", "control"])
     prompts = pd.read_parquet(run.path / "causal" / "answers.parquet").query("kind == 'prompt'")
     assert len(prompts) == 6

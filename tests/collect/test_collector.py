@@ -17,7 +17,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from transformers import AutoTokenizer, LlamaForCausalLM
 
-from autointerp import config as configuration
+from autointerp import toml
 from autointerp.collect import collector, stage
 from autointerp.collect.collector import cached
 from autointerp.collect.parts import Part
@@ -100,7 +100,7 @@ def opened(planted: Planted, tmp_path: Path) -> Open:
         tree["subject"]["model"] = str(subject or planted.folder / "subject")
         tree["positions"] |= positions or {}
         tree["collect"] |= {"loss_contexts": 0, **collect}
-        job = Job(configuration.build(tree, name), RunDirectory.open(tmp_path, name))
+        job = Job(toml.build(tree, name), RunDirectory.open(tmp_path, name))
         job.originals = dictionaries
         return job
 

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from torch import Tensor
 from transformers import AutoTokenizer, BertConfig, BertModel, LlamaForCausalLM, set_seed
 
-from autointerp import config as configuration
+from autointerp import toml
 from autointerp.collect import loss, stage
 from autointerp.collect.prepare import prepare
 from autointerp.dictionaries import Dictionary
@@ -82,7 +82,7 @@ def opened(planted: Planted, tmp_path: Path) -> Open:
         }
         tree["subject"]["model"] = subject or tree["subject"]["model"]
         tree["collect"] |= {"gate": False, "max_nonfinite": 1.0, **collect}
-        job = Job(configuration.build(tree, name), RunDirectory.open(tmp_path, name))
+        job = Job(toml.build(tree, name), RunDirectory.open(tmp_path, name))
         job.originals = dictionaries
         return job
 

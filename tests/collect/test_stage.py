@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from autointerp import config as configuration
+from autointerp import toml
 from autointerp.collect import collector, stage
 from autointerp.collect.parts import Part, tree
 from autointerp.collect.prepare import prepare
@@ -85,7 +85,7 @@ def figures(folder: Path) -> dict[str, float]:
 
 
 def job_of(config: Path, out: Path) -> Job:
-    loaded = configuration.load(config)
+    loaded = toml.load(config)
     return Job(loaded, RunDirectory.open(out, loaded.name))
 
 

@@ -178,6 +178,6 @@ def test_without_the_setting_there_is_no_stage(finished: Run, caplog: pytest.Log
     caplog.set_level("INFO", "autointerp")
     assert math.isfinite(value(finished, "children", "splitting.children"))
     planted = plant.settings(plant.Planted(Path("/nowhere"), {}))
-    assert autointerp.pipeline.stages_of(autointerp.config.build(planted, "a config")).keys() == {
+    assert autointerp.pipeline.stages_of(autointerp.toml.build(planted, "a config")).keys() == {
         "collect", "evidence", "explain", "score", "report",
     }  # fmt: skip

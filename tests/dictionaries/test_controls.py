@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, set_seed
 
 import autointerp
-from autointerp import config as configuration
+from autointerp import toml
 from autointerp.collect.sketch import Sketch
 from autointerp.dictionaries import Dictionary, controls, load_dictionary
 from autointerp.errors import UserError
@@ -421,7 +421,7 @@ def run(planted: Planted, tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture(scope="module")
 def job(run: Run) -> Job:
     """The job of the finished run."""
-    return Job(configuration.load(run.path / "run.toml"), RunDirectory(run.path))
+    return Job(toml.load(run.path / "run.toml"), RunDirectory(run.path))
 
 
 def sketch_of(run: Run, name: str) -> Sketch:
@@ -552,7 +552,7 @@ def test_a_mistaken_control_is_refused_in_one_sentence(entries: dict[str, Any], 
     tree = plant.settings(planted)
     tree["dictionaries"] |= entries
     with pytest.raises(UserError) as caught:
-        configuration.build(tree, "it.toml")
+        toml.build(tree, "it.toml")
     sentence = str(caught.value)
     assert said in sentence
     assert sentence.startswith("You asked to run it.toml, but ") and sentence.endswith("mend the config and run again.")
@@ -565,7 +565,7 @@ def test_a_control_of_a_dictionary_that_does_not_fit_is_refused_with_both_widths
     tree = with_controls(planted)
     tree["dictionaries"]["rules"]["hook"] = "model.layers.0.mlp.gate_proj"
     with pytest.raises(UserError, match=rf"it reads {len(plant.VOCABULARY)} dimensions and the hook gives 16:"):
-        autointerp.run(configuration.build(tree, "it"), out=tmp_path)
+        autointerp.run(toml.build(tree, "it"), out=tmp_path)
 
 
 @pytest.mark.parametrize("name", FITS)
@@ -574,4 +574,4 @@ def test_a_control_that_nothing_counts_for_is_refused(name: str, planted: Plante
     tree["dictionaries"][name] = {"control": name, "like": "rules"}
     tree["positions"]["norm_limit"] = 1e-9  # everything is too loud
     with pytest.raises(UserError, match=rf"the control '{name}', but no position of the first 64 contexts counts"):
-        autointerp.run(configuration.build(tree, "it"), out=tmp_path, only="collect")
+        autointerp.run(toml.build(tree, "it"), out=tmp_path, only="collect")

@@ -13,10 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import autointerp
-from autointerp import config as configuration
-from autointerp import pipeline
+from autointerp import pipeline, toml
 from autointerp.explain import choosers, stage
-from autointerp.explain.stage import DRAWS
+from autointerp.explain.llm import DRAWS
 from autointerp.llm.protocol import Request
 from autointerp.records import Explanation
 from tests import planted as plant
@@ -138,7 +137,7 @@ def test_no_score_item_can_change_the_choice(tree: dict[str, Any], tmp_path: Pat
                 "document": int(rng.integers(1000)),
             }
     pq.write_table(pa.Table.from_pylist(rows, table.schema), path)
-    job = pipeline.open_job(configuration.load(tmp_path / "planted.toml"), tmp_path / "runs")
+    job = pipeline.open_job(toml.load(tmp_path / "planted.toml"), tmp_path / "runs")
     try:
         stage.run(job)
     finally:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autointerp import config as configuration
+from autointerp import toml
 from autointerp.explain import choosers, stage
 from autointerp.llm.protocol import Request
 from autointerp.pipeline import STAGES, do, open_job
@@ -38,7 +38,7 @@ def explained(plant: Sighted, chooser: dict[str, Any], out: Path) -> list[Explan
         "several": planted.scripted_in(__name__, "drafts", candidates=3, chosen_by="picks", examples=6)
     }
     tree["scorers"] = {"picks": chooser | {"explainers": []}, "judge": sighted.scripted("judge_blind")}
-    job = open_job(configuration.build(tree, "the test"), out)
+    job = open_job(toml.build(tree, "the test"), out)
     for name in ("collect", "evidence", "explain"):
         do(job, name, STAGES[name])
     job.close()

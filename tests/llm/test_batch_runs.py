@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from autointerp import cli
-from autointerp import config as configuration
+from autointerp import cli, toml
 from autointerp.errors import UserError, WorkPending
 from autointerp.llm.protocol import Request
 from autointerp.pipeline import run
@@ -77,7 +76,7 @@ def test_a_role_that_cannot_have_batches_is_refused_before_anything_is_loaded(
     with pytest.raises(UserError, match="this provider takes none"):
         run(config, out=tmp_path)
     assert not (tmp_path / "planted" / "collect").exists()
-    notes = plan(configuration.load(config)).notes
+    notes = plan(toml.load(config)).notes
     assert any("knows: You asked scripted" in note and "takes none" in note for note in notes)
 
 
@@ -86,7 +85,7 @@ def test_the_plan_shows_the_price_of_batches(tree: dict[str, Any], tmp_path: Pat
 
     def price(batch: bool) -> tuple[str, float]:
         tree["scorers"]["judge"]["batch"] = batch
-        made = plan(configuration.load(plant.write_config(tmp_path / "priced.toml", tree)))
+        made = plan(toml.load(plant.write_config(tmp_path / "priced.toml", tree)))
         (stage,) = (stage for stage in made.stages if stage.stage == "score")
         return stage.what, float(stage.price)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from autointerp import config as configuration
+from autointerp import toml
 from autointerp.errors import UserError
 from autointerp.explain import stage as explain
 from autointerp.job import Job
@@ -70,7 +70,7 @@ def test_a_draw_ends_where_there_is_no_more(found: Material) -> None:
 
 
 def test_items_are_those_of_the_judge_with_the_same_marks_and_explanations(run: Path, found: Material) -> None:
-    config = configuration.load(run / "run.toml")
+    config = toml.load(run / "run.toml")
     job = Job(config, RunDirectory(run))
     role = config.scorers["zq-judge"]
     name, first = items.judge_of(config)

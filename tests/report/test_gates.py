@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from builders import LEXICAL, NAN, SELF, number
 
-from autointerp import config as configuration
+from autointerp import toml
 from autointerp.finished import GATES
 from autointerp.measure import baseline
 from autointerp.report.gates import judged, tally
@@ -39,7 +39,7 @@ def gated(gates: dict[str, Any], changes: pd.DataFrame | None = None, name: str 
         "scorers": {"minilm": judge, "self": judge},
         "gates": gates,
     }
-    found = judged(configuration.build(tree, "test"), MEANS, changes, name)
+    found = judged(toml.build(tree, "test"), MEANS, changes, name)
     assert list(found.columns) == GATES
     return found
 

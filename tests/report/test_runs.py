@@ -94,7 +94,7 @@ def test_the_same_dictionary_in_two_runs_is_compared_feature_by_feature(union: P
 
 
 def test_a_role_that_means_different_things_is_called_by_its_run(folder: Path, tmp_path: Path) -> None:
-    tree = autointerp.config.load(folder / "large" / "run.toml").model_dump(mode="json", exclude_none=True)
+    tree = autointerp.toml.load(folder / "large" / "run.toml").model_dump(mode="json", exclude_none=True)
     tree |= {"name": "worded"}
     tree["explainers"]["lexical"]["words"] = 1
     with pytest.MonkeyPatch.context() as patch:

@@ -11,12 +11,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autointerp.config import RunConfig, build
+from autointerp.config import RunConfig
 from autointerp.evidence.reader import DictionaryEvidence
 from autointerp.job import Job
 from autointerp.records import PICKED, SEEDED, Explanation
 from autointerp.score.cases import GENERIC, GENERIC_IMAGES, Case, all_cases, nearest_of, taken
 from autointerp.store import stable_hash
+from autointerp.toml import build
 
 
 def job(vectors: Mapping[str, torch.Tensor], seed: int = 0, sees: bool = False) -> Job:

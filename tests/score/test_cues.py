@@ -23,6 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from autointerp import config as configuration
+from autointerp import toml
 from autointerp.evidence.reader import DictionaryEvidence
 from autointerp.job import Job
 from autointerp.judge import asking
@@ -61,7 +62,7 @@ def evaluated(tiny_subject_path: Path, tmp_path_factory: pytest.TempPathFactory)
         "scorers": {"judge": planted.scripted("judge_nonsense")},
         "circularity": {"allow": "nothing is judged here"},
     }
-    job = open_job(configuration.build(tree, "test"), folder)
+    job = open_job(toml.build(tree, "test"), folder)
     for name in ("collect", "evidence"):
         do(job, name, STAGES[name])
     yield job, {"d": DictionaryEvidence(job.directory / "evidence", "d", job.directory.facts("collect")["split_hash"])}

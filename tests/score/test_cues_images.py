@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from autointerp import assets
+from autointerp import assets, toml
 from autointerp import config as configuration
 from autointerp.evidence.reader import DictionaryEvidence
 from autointerp.job import Job
@@ -78,7 +78,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Job, D
         "scorers": {"judge": planted.scripted("judge_nonsense")},
         "circularity": {"allow": "nothing is judged here"},
     }
-    job = open_job(configuration.build(tree, "test"), folder)
+    job = open_job(toml.build(tree, "test"), folder)
     for name in ("collect", "evidence"):
         do(job, name, STAGES[name])
     yield job, DictionaryEvidence(job.directory / "evidence", "d", job.directory.facts("collect")["split_hash"])

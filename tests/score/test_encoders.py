@@ -284,7 +284,7 @@ def verdicts(
     reader = SimpleNamespace(excerpts=pool, rows=lambda split: list(range(len(pool))))
     case = Case("d", 0, "ann", "none", sentence)
     said = list(
-        embedding.verdicts(
+        embedding.judged(
             "e", role(path), [case], {"d": cast(DictionaryEvidence, side)}, cast(PoolReader, reader), pictures or {}, 3
         )
     )

@@ -9,6 +9,7 @@ import pytest
 
 import autointerp
 from autointerp import config as configuration
+from autointerp import toml
 from autointerp.corpus.concepts import read
 from autointerp.errors import UserError
 from autointerp.evidence.reader import DictionaryEvidence
@@ -39,7 +40,7 @@ def members(folder: Path) -> Path:
 def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
     folder = tmp_path_factory.mktemp("generalisation")
     tree = planted.settings(planted.plant(folder)) | {"generalisation": {"path": str(members(folder))}}
-    opened = open_job(configuration.build(tree, "test"), folder / "runs")
+    opened = open_job(toml.build(tree, "test"), folder / "runs")
     for name in ("collect", "evidence"):
         do(opened, name, STAGES[name])
     yield opened
@@ -96,7 +97,7 @@ def test_the_same_numbers_come_out_whatever_the_batch(job: Job) -> None:
 
 def test_a_run_writes_what_it_found_and_the_report_shows_it(tmp_path: Path) -> None:
     tree = planted.settings(planted.plant(tmp_path)) | {"generalisation": {"path": str(members(tmp_path))}}
-    config = configuration.build(tree, "test")
+    config = toml.build(tree, "test")
     run = autointerp.run(config, out=tmp_path / "runs")
     scores, dictionaries = run.scores(), run.dictionaries()
     carried = scores[scores["metric"] == "generalisation.carries_over"]

@@ -7,8 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from autointerp import config as configuration
-from autointerp import rubric
+from autointerp import rubric, toml
 from autointerp.config import Paraphraser
 from autointerp.errors import UserError
 from autointerp.job import Job
@@ -55,7 +54,7 @@ def job(client: Client, **audit: Any) -> Job:
             "features": 2,
         },
     }
-    built = configuration.build(tree, "it")
+    built = toml.build(tree, "it")
     return cast(Job, SimpleNamespace(config=built, client=lambda name, role: client))
 
 

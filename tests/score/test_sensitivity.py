@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autointerp import config as configuration
+from autointerp import toml
 from autointerp.config import Generator
 from autointerp.evidence import loudest
 from autointerp.evidence.reader import DictionaryEvidence
@@ -82,7 +82,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
     tree = planted.settings(planted.plant(folder))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTOINTERP_CACHE", str(folder / "cache"))
-        found = open_job(configuration.build(tree, "test"), folder / "runs")
+        found = open_job(toml.build(tree, "test"), folder / "runs")
         for name in ("collect", "evidence"):
             do(found, name, STAGES[name])
         yield found
@@ -112,7 +112,7 @@ def written(
 ) -> list[Verdict]:
     asks = role(script, **given)
     job.clients.pop("generator writer", None)
-    return sensitivity.verdicts(job, "writer", asks, cases, evidence)[0]
+    return sensitivity.verdicts(job, "writer", asks, cases, evidence)
 
 
 def scored(verdicts: list[Verdict]) -> list[Score]:

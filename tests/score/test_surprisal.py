@@ -63,7 +63,7 @@ def evidence() -> dict[str, DictionaryEvidence]:
 
 def test_a_verdict_is_the_fall_of_the_loss(tiny_subject_path: object, tiny_subject: TextSubject) -> None:
     role = SurprisalScorer(kind="surprisal", model=str(tiny_subject_path))
-    found = list(surprisal.verdicts("reader", role, cases("boats at sea", "coins"), evidence()))
+    found = list(surprisal.judged("reader", role, cases("boats at sea", "coins"), evidence()))
     wanted = [(case, text) for case in ("boats at sea", "coins") for text in (" the ships stayed", " old coins")]
     assert [verdict.value for verdict in found] == pytest.approx(
         [slowly(tiny_subject, NOTHING, text) - slowly(tiny_subject, case, text) for case, text in wanted], abs=1e-5
@@ -94,7 +94,7 @@ def test_planted_losses_give_their_difference_and_each_pair_is_read_once(
 
     monkeypatch.setattr(surprisal, "losses", losses)
     role = SurprisalScorer(kind="surprisal", model=str(tiny_subject_path))
-    found = surprisal.verdicts("reader", role, cases("boats", "boats"), evidence())
+    found = surprisal.judged("reader", role, cases("boats", "boats"), evidence())
     assert [verdict.value for verdict in found] == [3.0, -0.5, 3.0, -0.5]
     assert sorted(asked) == sorted(planted)
 
@@ -106,4 +106,4 @@ def test_a_model_that_predicts_no_next_token_is_refused(
     encoder = TextSubject(BertModel(config), tiny_subject.tokenizer, "bert")
     monkeypatch.setattr(surprisal, "load", lambda _: encoder)
     with pytest.raises(UserError, match="name a causal model"):
-        list(surprisal.verdicts("reader", SurprisalScorer(kind="surprisal", model="bert"), [], {}))
+        list(surprisal.judged("reader", SurprisalScorer(kind="surprisal", model="bert"), [], {}))
