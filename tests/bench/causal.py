@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
 
-from autointerp import config as configuration
+from autointerp import toml
 from autointerp.causal import answers
 from autointerp.causal.attribute import attribute
 from autointerp.config import CausalConfig
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=20)
     n = parser.parse_args().prompts
     with tempfile.TemporaryDirectory() as folder:
-        job = open_job(configuration.build(TREE, "bench"), Path(folder))
+        job = open_job(toml.build(TREE, "bench"), Path(folder))
         do(job, "collect", STAGES["collect"])
         asked, _ = answers.asked(job, CausalConfig(n_prompts=n))
         at = answers.reconstruction(job, "1024")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import autointerp
-from autointerp import config as configuration
+from autointerp import toml
 from autointerp.errors import UserError
 from autointerp.finished import Run
 from autointerp.pipeline import stages_of
@@ -50,7 +50,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def run(tree: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return autointerp.run(configuration.build(tree, "test"), out=tmp_path_factory.mktemp("runs"))
+    return autointerp.run(toml.build(tree, "test"), out=tmp_path_factory.mktemp("runs"))
 
 
 def found(run: Run) -> pd.DataFrame:
@@ -99,7 +99,7 @@ def test_the_page_says_when_and_shows_the_texts_and_a_hostile_description_is_ine
 def test_the_same_lists_give_the_same_bytes_and_others_run_the_stage_again(
     tree: dict[str, Any], run: Run, tmp_path: Path
 ) -> None:
-    again = autointerp.run(configuration.build(tree, "test"), out=tmp_path)
+    again = autointerp.run(toml.build(tree, "test"), out=tmp_path)
     assert (again.path / "report" / "watch.csv").read_bytes() == (run.path / "report" / "watch.csv").read_bytes()
     path = Path(tree["watch"]["lists"]) / "sky.toml"
     before = path.read_text("utf-8")
@@ -110,12 +110,12 @@ def test_the_same_lists_give_the_same_bytes_and_others_run_the_stage_again(
 
 
 def test_the_stage_is_there_only_where_it_is_asked_for(tree: dict[str, Any]) -> None:
-    assert "watch" in stages_of(configuration.build(tree, "test"))
+    assert "watch" in stages_of(toml.build(tree, "test"))
     without = {name: part for name, part in tree.items() if name != "watch"}
-    assert "watch" not in stages_of(configuration.build(without, "test"))
+    assert "watch" not in stages_of(toml.build(without, "test"))
 
 
 def test_a_dictionary_that_is_not_there_is_refused(tree: dict[str, Any]) -> None:
     wrong = tree | {"watch": tree["watch"] | {"dictionaries": ["rulez"]}}
     with pytest.raises(UserError, match="watch names the dictionary 'rulez'"):
-        configuration.build(wrong, "test")
+        toml.build(wrong, "test")
