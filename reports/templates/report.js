@@ -62,10 +62,12 @@
     return svg;
   }
 
-  async function unpack(id) {
+  function unzipped(id) {
     const bytes = Uint8Array.from(atob($(id).textContent), (letter) => letter.charCodeAt(0));
-    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip")));
   }
+
+  const unpack = (id) => unzipped(id).json();
 
   // --- the list
 
@@ -483,6 +485,71 @@
     return node;
   }
 
+  // --- charts
+
+  const told = { library: null, specs: null, tip: null };
+
+  // The policy names the hash of this script. Its expressions are interpreted, since it forbids to make code of text.
+  async function draw(chart) {
+    told.specs ||= unpack("charts");
+    told.library ||= unzipped("library").text().then((text) => {
+      const script = element("script");
+      script.textContent = text;
+      document.head.append(script);
+      return window.vegaEmbed;
+    });
+    const [embed, specs] = await Promise.all([told.library, told.specs]);
+    await embed(chart, specs[chart.closest("figure").id], { mode: "vega", renderer: "svg", ast: true, actions: false,
+      defaultStyle: false, tooltip: (_, event, item, value) => (value ? tell(value, event.target) : hush()) });
+    chart.dataset.drawn = "yes";
+  }
+
+  function tell(values, mark) {
+    const box = mark.getBoundingClientRect();
+    told.tip.replaceChildren(...Object.entries(values).map(([name, text]) => element("div", {},
+      element("span", {}, name), " ", element("bdi", {}, text))));
+    told.tip.hidden = false;
+    const [width, height] = [told.tip.offsetWidth, told.tip.offsetHeight];
+    const left = Math.min(box.right + 8, document.documentElement.clientWidth - width - 4);
+    const top = box.top - height - 8 > 0 ? box.top - height - 8 : box.bottom + 8;
+    told.tip.style.left = `${Math.max(4, left)}px`;
+    told.tip.style.top = `${top}px`;
+  }
+
+  const hush = () => { told.tip.hidden = true; };
+
+  // Arrow keys walk through the marks of a chart, each of which says its numbers.
+  function stroll(event) {
+    const marks = [...event.currentTarget.querySelectorAll("path, rect")].filter((node) => node.__data__ && node.__data__.tooltip);
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    const at = marks.findIndex((node) => node.classList.contains("told"));
+    if (at >= 0) marks[at].classList.remove("told");
+    hush();
+    if (!step || !marks.length) return;
+    event.preventDefault();
+    const next = marks[at < 0 ? (step > 0 ? 0 : marks.length - 1) : (at + step + marks.length) % marks.length];
+    next.classList.add("told");
+    tell(next.__data__.tooltip, next);
+  }
+
+  function gallery() {
+    told.tip = element("div", { id: "tip", role: "status" });
+    told.tip.hidden = true;
+    document.body.append(told.tip);
+    const near = new IntersectionObserver((entries) => {
+      for (const { target } of entries.filter((entry) => entry.isIntersecting)) {
+        near.unobserve(target);
+        draw(target);
+      }
+    }, { rootMargin: "300px" });
+    for (const chart of document.querySelectorAll(".chart")) {
+      near.observe(chart);
+      chart.addEventListener("keydown", stroll);
+      chart.addEventListener("blur", stroll);
+    }
+    window.addEventListener("scroll", hush, { passive: true });
+  }
+
   // --- the map
 
   const FOUND = 20;
@@ -710,6 +777,7 @@
     window.addEventListener("hashchange", route);
     await route();
     document.documentElement.dataset.ready = "yes";
+    gallery();
   }
 
   start();
