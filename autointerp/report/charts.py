@@ -5,7 +5,7 @@ near the screen, the browser draws it anew where the picture was. Colours are va
 follow light, dark and print. What a run calls things enters as data alone, never as a field or an expression.
 
 A frame has a row for each mark: `x` and `y` (and `low`, `high`, `until`, the end of a bar) on the axes, nan where there
-is none, `series`, and under their own names the texts that a reader is told of it.
+is none, `series`, `name`, which stands beside it, and under their own names the texts that a reader is told of it.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from autointerp.report.data import Arm, Estimate
 from autointerp.report.wording import count, decimal, interval, visible
 
 WIDTH, HEIGHT = 320, 190
-DRAWN = ("x", "until", "y", "low", "high", "series")  # columns that are no text
+DRAWN = ("x", "until", "y", "low", "high", "series", "name")  # columns that are no text
 INKS = ("var(--mark)", "var(--control-line)", "var(--fire)")
 SHAPES = ("circle", "square", "triangle-up")
 CONFIG = {
@@ -127,15 +127,27 @@ def cycled(values: Sequence[str], n: int) -> list[str]:
 # ---- charts
 
 
-def lines(frame: pd.DataFrame, x: alt.X, y: alt.Y | None = None) -> alt.LayerChart:
+def lines(frame: pd.DataFrame, x: alt.X) -> alt.LayerChart:
     """Marks with their intervals, joined series by series in the order of x."""
-    up = y or alt.Y("y:Q", scale=alt.Scale(zero=False))
-    base = alt.Chart(data(frame)).encode(x=x)
+    y = alt.Y("y:Q", scale=alt.Scale(zero=False))
     inks = coloured(frame)
-    bars = base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q"), y2="high:Q", color=inks["color"])
-    joined = base.mark_line(strokeWidth=1, strokeOpacity=0.6).encode(y=up, color=inks["color"])
-    marks = base.mark_point(filled=True, size=42, opacity=1).encode(y=up, tooltip=tooltip(frame), **inks)
-    return alt.layer(bars, joined, marks)
+    joined = alt.Chart(data(frame)).mark_line(strokeWidth=1, strokeOpacity=0.6).encode(x=x, y=y, color=inks["color"])
+    return alt.layer(*intervals(frame, x, y), joined, marks(frame, x, y))
+
+
+def intervals(frame: pd.DataFrame, x: alt.X, y: alt.Y) -> list[alt.Chart]:
+    if "low" not in frame or not frame["low"].notna().any():
+        return []
+    ends = y.copy()
+    ends.shorthand = "low:Q"
+    return [
+        alt.Chart(data(frame)).mark_rule(strokeWidth=2).encode(x=x, y=ends, y2="high:Q", color=coloured(frame)["color"])
+    ]
+
+
+def marks(frame: pd.DataFrame, x: alt.X, y: alt.Y) -> alt.Chart:
+    drawn = alt.Chart(data(frame)).mark_point(filled=True, size=42, opacity=0.9)
+    return drawn.encode(x=x, y=y, tooltip=tooltip(frame), **coloured(frame))
 
 
 def sizes(frame: pd.DataFrame) -> alt.X:
@@ -147,21 +159,18 @@ def sizes(frame: pd.DataFrame) -> alt.X:
     return alt.X("x:Q", scale=alt.Scale(type="log", base=2, nice=False, padding=14), axis=axis)
 
 
-def points(
-    frame: pd.DataFrame, x: alt.X, y: alt.Y, curve: Sequence[tuple[float, float]] = (), named: str = ""
-) -> alt.LayerChart:
-    """Marks that are not joined, with their intervals where there are any, over a curve; `named` is a column."""
-    base = alt.Chart(data(frame)).encode(x=x)
-    inks = coloured(frame)
-    under = []
+def points(frame: pd.DataFrame, x: alt.X, y: alt.Y, curve: Sequence[tuple[float, float]] = ()) -> alt.LayerChart:
+    """Marks that are not joined, with their intervals and names where there are any, over a curve."""
+    layers = intervals(frame, x, y)
     if curve:
         along = pd.DataFrame(curve, columns=["x", "y"])
-        under.append(alt.Chart(data(along)).mark_line(stroke="var(--trail)", strokeWidth=1.5).encode(x=x, y=y))
-    if "low" in frame:
-        under.append(base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q"), y2="high:Q", color=inks["color"]))
-    marks = base.mark_point(filled=True, size=42, opacity=0.85).encode(y=y, tooltip=tooltip(frame), **inks)
-    beside = base.mark_text(align="left", dx=6, dy=-4, limit=110).encode(y=y, text=f"{named}:N") if named else None
-    return alt.layer(*under, marks, *([beside] if beside is not None else []))
+        layers.insert(0, alt.Chart(data(along)).mark_line(stroke="var(--trail)", strokeWidth=1.5).encode(x=x, y=y))
+    layers.append(marks(frame, x, y))
+    if "name" in frame:
+        left = "scale('x', datum.x) > width / 2"
+        beside = {"align": alt.expr(f"{left} ? 'right' : 'left'"), "dx": alt.expr(f"{left} ? -7 : 7")}
+        layers.append(alt.Chart(data(frame)).mark_text(dy=-5, limit=120, **beside).encode(x=x, y=y, text="name:N"))
+    return alt.layer(*layers)
 
 
 def bars(frame: pd.DataFrame, x: alt.X, rule: float | None = None) -> alt.LayerChart:
@@ -173,7 +182,7 @@ def bars(frame: pd.DataFrame, x: alt.X, rule: float | None = None) -> alt.LayerC
         thin = 2.0 if at == 0 and len(names) > 1 else 0.5
         ink = {"fill": "var(--control)", "stroke": "var(--control-line)"} if at else {"fill": "var(--mark)"}
         drawn = alt.Chart(data(own)).mark_bar(xOffset=thin, x2Offset=-thin, strokeWidth=0.5, **ink)
-        layers.append(drawn.encode(x=x, x2="until:Q", y=alt.Y("y:Q"), tooltip=tooltip(own)))
+        layers.append(drawn.encode(x=x, x2="until:Q", y=alt.Y("y:Q"), y2=alt.datum(0), tooltip=tooltip(own)))
     if rule is not None:
         at_rule = alt.Chart(alt.InlineData(values=[{"x": rule}])).mark_rule(stroke="var(--faint)", strokeDash=[3, 2])
         layers.append(at_rule.encode(x=x))

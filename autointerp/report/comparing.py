@@ -264,10 +264,22 @@ def variance_by_l0(report: Report) -> Figure | None:
             for name, x, item in both
         ]
     )  # fmt: skip
+    frame["name"] = apart(frame)
     free = alt.Scale(zero=False, padding=12)
-    chart = charts.points(frame, alt.X("x:Q", scale=free), alt.Y("y:Q", scale=free), named="dictionary")
+    chart = charts.points(frame, alt.X("x:Q", scale=free), alt.Y("y:Q", scale=free))
     label = ", ".join(f"{name} {decimal(item.value)} at {decimal(x, 1)}" for name, x, item in both)
     return charts.figure("Explained variance against L0", "share", "A", label, chart, frame)
+
+
+def apart(frame: pd.DataFrame) -> list[str]:
+    """Names of the dictionaries, empty where they would lie on one that is there already."""
+    spans = frame[["x", "y"]] - frame[["x", "y"]].min()
+    at = (spans / spans.max().replace(0, 1)).to_numpy()
+    kept: list[int] = []
+    for place in range(len(frame)):
+        if all(abs(at[place, 0] - at[other, 0]) > 0.3 or abs(at[place, 1] - at[other, 1]) > 0.1 for other in kept):
+            kept.append(place)
+    return [name if place in kept else "" for place, name in enumerate(frame["dictionary"])]
 
 
 def histogram(
@@ -418,7 +430,7 @@ def completeness_figure(report: Report) -> Figure | None:
                 share = float(values["found"].mean())
                 found = Estimate(share, *wilson(float(values["found"].sum()), len(values)), len(values), 0, "A")
                 series = "the largest" if name == report.names[-1] else "smaller"
-                about = {"frequency × alive": f"10^{decimal(middle)}", "series": series}
+                about = {"frequency × alive": f"{10**middle:.2g}", "series": series}
                 rows.append(charts.row(str(name), found, x=middle, **about))
     law = report.comparison.laws[report.comparison.laws["law"].str.startswith("concepts found by search")]
     fitted = {row["quantity"]: row["value"] for row in law.to_dict("records")}
@@ -430,7 +442,7 @@ def completeness_figure(report: Report) -> Figure | None:
     if not rows:
         return None
     drawn = pd.DataFrame(rows)
-    axis = alt.Axis(values=list(range(left, right + 1)), labelExpr="'10^' + format(datum.value, 'd')")
+    axis = alt.Axis(values=list(range(left, right + 1)), labelExpr="format(pow(10, datum.value), '~g')")
     across = alt.X("x:Q", scale=alt.Scale(domain=[left, right]), axis=axis)
     chart = charts.points(drawn, across, alt.Y("y:Q", scale=alt.Scale(domain=[0, 1])), curve)
     label = f"{percent(float(frame['found'].mean()))} of {count(len(frame))} decisions"
