@@ -499,7 +499,7 @@
       return window.vegaEmbed;
     });
     const [embed, specs] = await Promise.all([told.library, told.specs]);
-    await embed(chart, specs[chart.closest("figure").id], { mode: "vega", renderer: "svg", ast: true, actions: false,
+    await embed(chart.firstElementChild, specs[chart.closest("figure").id], { mode: "vega", renderer: "svg", ast: true, actions: false,
       defaultStyle: false, tooltip: (_, event, item, value) => (value ? tell(value, event.target) : hush()) });
     chart.dataset.drawn = "yes";
   }
