@@ -729,6 +729,8 @@
     $("report").hidden = false;
     document.title = state.title;
     window.scrollTo(0, state.scroll);
+    const place = $(location.hash.slice(1));
+    if (place && place.id !== "features") return place.scrollIntoView();
     return $("features").focus({ preventScroll: true });
   }
 
