@@ -4,6 +4,7 @@ and what nobody knows."""
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import altair as alt
 import pandas as pd
@@ -190,9 +191,10 @@ def reliability(report: Report) -> charts.Figure | None:
         return None
     rows = []
     for row in frame.to_dict("records"):
-        bounds = (row[name] for name in ("value", "low", "high"))
-        found = Estimate(*bounds, int(row["n"]), int(row["unscored"]), row["circularity"])
-        about = {name: str(row[name]) for name in ("scorer", "metric", "against")} | {"reader": decimal(row["reader"])}
+        value, low, high = (float(row[name]) for name in ("value", "low", "high"))
+        found = Estimate(value, low, high, int(row["n"]), int(row["unscored"]), row["circularity"])
+        about: dict[str, Any] = {name: str(row[name]) for name in ("scorer", "metric", "against")}
+        about["reader"] = decimal(row["reader"])
         rows.append(charts.row(str(row["dictionary"]), found, x=row["reader"], series=row["scorer"], **about))
     drawn = pd.DataFrame(rows).drop(columns=["arm", "control"])
     whole = alt.Scale(domain=[0, 1])

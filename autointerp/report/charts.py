@@ -23,6 +23,7 @@ from markupsafe import Markup
 from autointerp.report.data import Arm, Estimate
 from autointerp.report.wording import count, decimal, interval, visible
 
+Layers = alt.LayerChart | alt.FacetChart  # what alt.layer is said to return
 WIDTH, HEIGHT = 320, 190
 DRAWN = ("x", "until", "y", "low", "high", "series", "name")  # columns that are no text
 INKS = ("var(--mark)", "var(--control-line)", "var(--fire)")
@@ -59,7 +60,7 @@ class Figure:
         return Markup(visible(vl_convert.vega_to_svg(self.vega)))
 
 
-def figure(title: str, unit: str, grade: str, label: str, chart: alt.LayerChart, frame: pd.DataFrame) -> Figure:
+def figure(title: str, unit: str, grade: str, label: str, chart: Layers, frame: pd.DataFrame) -> Figure:
     """A chart of `frame` with what stands around it."""
     sized = chart.properties(width=WIDTH, height=HEIGHT, autosize=alt.AutoSizeParams(type="fit", contains="padding"))
     vega = vl_convert.vegalite_to_vega(sized.to_dict(), config=CONFIG)
@@ -103,7 +104,8 @@ def row(name: str, estimate: Estimate, arm: Arm | None = None, control: str = "n
 
 def data(frame: pd.DataFrame) -> alt.InlineData:
     """Rows as they enter a chart: what has no value is null."""
-    return alt.InlineData(values=frame.astype(object).where(frame.notna(), None).to_dict("records"))
+    rows: list[Any] = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return alt.InlineData(values=rows)
 
 
 def tooltip(frame: pd.DataFrame) -> list[alt.Tooltip]:
@@ -127,7 +129,7 @@ def cycled(values: Sequence[str], n: int) -> list[str]:
 # ---- charts
 
 
-def lines(frame: pd.DataFrame, x: alt.X) -> alt.LayerChart:
+def lines(frame: pd.DataFrame, x: alt.X) -> Layers:
     """Marks with their intervals, joined series by series in the order of x."""
     y = alt.Y("y:Q", scale=alt.Scale(zero=False))
     inks = coloured(frame)
@@ -146,7 +148,7 @@ def intervals(frame: pd.DataFrame, x: alt.X, y: alt.Y) -> list[alt.Chart]:
 
 
 def marks(frame: pd.DataFrame, x: alt.X, y: alt.Y) -> alt.Chart:
-    drawn = alt.Chart(data(frame)).mark_point(filled=True, size=42, opacity=0.9)
+    drawn: alt.Chart = alt.Chart(data(frame)).mark_point(filled=True, size=42, opacity=0.9)
     return drawn.encode(x=x, y=y, tooltip=tooltip(frame), **coloured(frame))
 
 
@@ -159,7 +161,7 @@ def sizes(frame: pd.DataFrame) -> alt.X:
     return alt.X("x:Q", scale=alt.Scale(type="log", base=2, nice=False, padding=14), axis=axis)
 
 
-def points(frame: pd.DataFrame, x: alt.X, y: alt.Y, curve: Sequence[tuple[float, float]] = ()) -> alt.LayerChart:
+def points(frame: pd.DataFrame, x: alt.X, y: alt.Y, curve: Sequence[tuple[float, float]] = ()) -> Layers:
     """Marks that are not joined, with their intervals and names where there are any, over a curve."""
     layers = intervals(frame, x, y)
     if curve:
@@ -168,20 +170,21 @@ def points(frame: pd.DataFrame, x: alt.X, y: alt.Y, curve: Sequence[tuple[float,
     layers.append(marks(frame, x, y))
     if "name" in frame:
         left = "scale('x', datum.x) > width / 2"
-        beside = {"align": alt.expr(f"{left} ? 'right' : 'left'"), "dx": alt.expr(f"{left} ? -7 : 7")}
-        layers.append(alt.Chart(data(frame)).mark_text(dy=-5, limit=120, **beside).encode(x=x, y=y, text="name:N"))
+        side, away = alt.expr(f"{left} ? 'right' : 'left'"), alt.expr(f"{left} ? -7 : 7")
+        beside = alt.Chart(data(frame)).mark_text(align=side, dx=away, dy=-5, limit=120)
+        layers.append(beside.encode(x=x, y=y, text="name:N"))
     return alt.layer(*layers)
 
 
-def bars(frame: pd.DataFrame, x: alt.X, rule: float | None = None) -> alt.LayerChart:
+def bars(frame: pd.DataFrame, x: alt.X, rule: float | None = None) -> Layers:
     """Shares from `x` to `until`; the first series narrow, in front of the others, with a line at a threshold."""
     names = list(dict.fromkeys(frame["series"]))
     layers = []
     for at, name in reversed(list(enumerate(names))):
         own = frame[frame["series"] == name]
         thin = 2.0 if at == 0 and len(names) > 1 else 0.5
-        ink = {"fill": "var(--control)", "stroke": "var(--control-line)"} if at else {"fill": "var(--mark)"}
-        drawn = alt.Chart(data(own)).mark_bar(xOffset=thin, x2Offset=-thin, strokeWidth=0.5, **ink)
+        fill, line = ("var(--control)", "var(--control-line)") if at else ("var(--mark)", "var(--mark)")
+        drawn = alt.Chart(data(own)).mark_bar(fill=fill, stroke=line, strokeWidth=0.5, xOffset=thin, x2Offset=-thin)
         layers.append(drawn.encode(x=x, x2="until:Q", y=alt.Y("y:Q"), y2=alt.datum(0), tooltip=tooltip(own)))
     if rule is not None:
         at_rule = alt.Chart(alt.InlineData(values=[{"x": rule}])).mark_rule(stroke="var(--faint)", strokeDash=[3, 2])

@@ -430,7 +430,7 @@ def completeness_figure(report: Report) -> Figure | None:
                 share = float(values["found"].mean())
                 found = Estimate(share, *wilson(float(values["found"].sum()), len(values)), len(values), 0, "A")
                 series = "the largest" if name == report.names[-1] else "smaller"
-                about = {"frequency × alive": f"{10**middle:.2g}", "series": series}
+                about: dict[str, Any] = {"frequency × alive": f"{10**middle:.2g}", "series": series}
                 rows.append(charts.row(str(name), found, x=middle, **about))
     law = report.comparison.laws[report.comparison.laws["law"].str.startswith("concepts found by search")]
     fitted = {row["quantity"]: row["value"] for row in law.to_dict("records")}

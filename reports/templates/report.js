@@ -554,11 +554,11 @@
 
   const FOUND = 20;
   const NEAR = 8; // pixels from a point within which it is meant
-  const chart = { points: [], hits: [], shown: null, scale: 1, x: 0, y: 0, over: null, theme: "" };
+  const chart = { points: [], hits: [], shown: null, scale: 1, x: 0, y: 0, over: null, places: [] };
 
   // Small dictionaries are few and dark, large ones many and light: hues go round evenly.
-  const colourOf = (place) => `hsl(${(215 + 67 * place) % 360} 55% ${document.documentElement.dataset.theme === "dark"
-    || (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches) ? 65 : 42}%)`;
+  const paper = matchMedia("print");
+  const colourOf = (place) => `hsl(${(215 + 67 * place) % 360} 55% ${dark() && !paper.matches ? 65 : 42}%)`;
 
   const size = () => { const box = $("map").getBoundingClientRect(); return [box.width, box.height]; };
 
@@ -643,13 +643,19 @@
     const places = [...new Set(chosen.dictionary)];
     $("map-dictionary").replaceChildren(element("option", { value: "" }, "all"),
       ...places.map((place) => element("option", { value: state.index.dictionaries[place].name }, state.index.dictionaries[place].name)));
-    $("map-key").replaceChildren(...places.map((place) => {
+    chart.places = places;
+    fit();
+    colours();
+    look();
+  }
+
+  function colours() {
+    $("map-key").replaceChildren(...chart.places.map((place) => {
       const spot = element("i");
       spot.style.backgroundColor = colourOf(place);
       return element("span", {}, spot, element("bdi", {}, state.index.dictionaries[place].name));
     }));
-    fit();
-    look();
+    paint();
   }
 
   async function atlas() {
@@ -705,7 +711,8 @@
       else return;
       event.preventDefault();
     });
-    $("theme").addEventListener("click", site);
+    $("theme").addEventListener("click", colours);
+    paper.addEventListener("change", colours);
     let width = size()[0];
     new ResizeObserver(() => { if (size()[0] && size()[0] !== width) { [width] = size(); fit(); } paint(); }).observe(canvas);
     site();
@@ -734,9 +741,10 @@
     return $("features").focus({ preventScroll: true });
   }
 
+  const dark = () => document.documentElement.dataset.theme === "dark"
+    || (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
+
   function theme() {
-    const dark = () => document.documentElement.dataset.theme === "dark"
-      || (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
     const show = () => {
       $("theme").textContent = dark() ? "light" : "dark";
       $("theme").setAttribute("aria-pressed", String(dark()));
