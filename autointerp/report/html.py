@@ -151,7 +151,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         finalize=lambda value: wording.visible(value) if type(value) is str else value,
     )
-    words = ("count", "decimal", "signed", "interval", "percent", "label", "model_name", "plural")
+    words = ("count", "decimal", "signed", "interval", "percent", "label", "model_name", "plural", "told")
     made.filters |= {name: getattr(wording, name) for name in words}
     made.globals["strip_width"] = plots.STRIP_WIDTH
     return made

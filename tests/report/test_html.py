@@ -143,6 +143,8 @@ def test_numbers_are_those_of_the_frame(page: Page, report: Report) -> None:
     base = kept["metric"].str.partition(".minus_")[0]
     kept = kept[base.isin(PRIMARY.values()) | ~kept["metric"].str.contains(".minus_", regex=False)]
     assert shown == {value for value in kept["value"] if value == value}
+    titles = [item["title"] for item in page.all("data") if item["value"] == "0.61"]
+    assert titles[0] == "[0.56, 0.66], n 97, unscored 3, grade B"
     labels = [item.get("aria-label") or "" for item in page.all("svg")]
     assert "score 0.61, shuffled 0.36, permuted 0.27" in labels
     assert "0.61 [0.56, 0.65]" in page.text.replace("0.66]", "0.65]")
