@@ -30,11 +30,12 @@ def large() -> Report:
     words = ["".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=draw.randint(2, 9))) for _ in range(VOCABULARY)]
     report = with_comparison(build(features=FEATURES, words=words, length=TOKENS, each=EACH))
     assert report.comparison is not None
-    rows = [
-        {"site": "layer 15", "dictionary": report.names[at % 3], "feature": at // 3, "x": draw.random(), "y": draw.random()}
-        for at in range(POINTS)
-    ]  # fmt: skip
-    return dataclasses.replace(report, comparison=dataclasses.replace(report.comparison, map=pd.DataFrame(rows)))
+    points = range(POINTS)
+    names = [report.names[at % 3] for at in points]
+    rows = {"site": "layer 15", "dictionary": names, "feature": [at // 3 for at in points]}
+    places = {axis: [draw.random() for _ in points] for axis in "xy"}
+    drawn = dataclasses.replace(report.comparison, map=pd.DataFrame(rows | places))
+    return dataclasses.replace(report, comparison=drawn)
 
 
 def main() -> None:
