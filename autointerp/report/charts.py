@@ -34,7 +34,7 @@ CONFIG = {
     "view": {"stroke": None},
     "axis": {
         "labelColor": "var(--faint)", "labelFontSize": 11, "gridColor": "var(--line)", "domain": False, "ticks": False,
-        "labelPadding": 6, "title": None, "labelLimit": 90,
+        "labelPadding": 6, "title": None, "labelLimit": 90, "labelFlush": False, "labelOverlap": "greedy",
     },
     "axisX": {"grid": False},
     "legend": {"labelColor": "var(--soft)", "labelFontSize": 11, "orient": "top", "title": None, "labelLimit": 130},
@@ -138,13 +138,17 @@ def lines(frame: pd.DataFrame, x: alt.X) -> Layers:
 
 
 def intervals(frame: pd.DataFrame, x: alt.X, y: alt.Y) -> list[alt.Chart]:
+    """The first series in front of the others, whose bounds are broad and faint."""
     if "low" not in frame or not frame["low"].notna().any():
         return []
     ends = y.copy()
     ends.shorthand = "low:Q"
-    return [
-        alt.Chart(data(frame)).mark_rule(strokeWidth=2).encode(x=x, y=ends, y2="high:Q", color=coloured(frame)["color"])
-    ]
+    ink, layers = coloured(frame)["color"], []
+    for at, name in reversed(list(enumerate(dict.fromkeys(frame["series"])))):
+        own = alt.Chart(data(frame[frame["series"] == name]))
+        drawn = own.mark_rule(strokeWidth=7, strokeOpacity=0.4) if at else own.mark_rule(strokeWidth=2)
+        layers.append(drawn.encode(x=x, y=ends, y2="high:Q", color=ink))
+    return layers
 
 
 def marks(frame: pd.DataFrame, x: alt.X, y: alt.Y) -> alt.Chart:
@@ -157,7 +161,7 @@ def sizes(frame: pd.DataFrame) -> alt.X:
     widths = frame["x"].drop_duplicates().tolist()
     if all(isinstance(width, str) for width in widths):
         return alt.X("x:N", sort=None, scale=alt.Scale(domain=widths), axis=alt.Axis(labelAngle=0))
-    axis = alt.Axis(values=widths, format=",d", labelOverlap="greedy", labelFlush=False)
+    axis = alt.Axis(values=widths, format=",d")
     return alt.X("x:Q", scale=alt.Scale(type="log", base=2, nice=False, padding=14), axis=axis)
 
 
