@@ -8,8 +8,8 @@ import autointerp
 
 HOUSE = Path(autointerp.__file__).parent
 ROOMS = [
-    "errors", "lock", "mirror", "assets", "store", "progress", "records", "plugins", "config", "toml", "pictures", "prompt", "rubric",
-    "sheets", "ratings",
+    "errors", "lock", "mirror", "assets", "store", "progress", "records", "plugins", "config", "toml",
+    "pictures", "prompt", "rubric", "sheets", "ratings",
     "dictionaries", "subjects", "corpus", "llm", "exhibit", "measure",
     "finished", "history", "job",
     "collect", "evidence", "judge", "explain", "audit", "score", "compare", "causal", "watch",

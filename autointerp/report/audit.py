@@ -4,8 +4,13 @@ and what nobody knows."""
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import pandas as pd
 
 from autointerp.measure.scores import PRIMARY
+from autointerp.report import charts
 from autointerp.report.data import Arm, Estimate, Report, flags, numbers, texts
 from autointerp.report.saying import Sentence, say, sign, told
 from autointerp.report.wording import count, decimal, interval, listing, plural
@@ -177,6 +182,27 @@ def confusions(report: Report) -> Iterator[Confusion]:
         table = own.pivot_table(index="people", columns="judge", values="count", aggfunc="sum", fill_value=0)
         grid = table.reindex(index=range(4), columns=range(4), fill_value=0).to_numpy()
         yield Confusion(scorer, tuple(tuple(int(n) for n in line) for line in grid))
+
+
+def reliability(report: Report) -> charts.Figure | None:
+    """How often a rule beats false explanations, by the judge and by a perfect reader; None without such rows."""
+    frame = report.calibration
+    if frame.empty or (frame := frame[(frame["quantity"] == "beats") & frame["reader"].notna()]).empty:
+        return None
+    rows = []
+    for row in frame.to_dict("records"):
+        value, low, high = (float(row[name]) for name in ("value", "low", "high"))
+        found = Estimate(value, low, high, int(row["n"]), int(row["unscored"]), row["circularity"])
+        about: dict[str, Any] = {name: str(row[name]) for name in ("scorer", "metric", "against")}
+        about["reader"] = decimal(row["reader"])
+        rows.append(charts.row(str(row["dictionary"]), found, x=row["reader"], series=row["scorer"], **about))
+    drawn = pd.DataFrame(rows).drop(columns=["arm", "control"])
+    whole = alt.Scale(domain=[0, 1])
+    chart = charts.points(drawn, alt.X("x:Q", scale=whole), alt.Y("y:Q", scale=whole), [(0.0, 0.0), (1.0, 1.0)])
+    title = "How often the rule beats another explanation"
+    unit = "upwards by the judge, across by a perfect reader; on the line they agree"
+    label = f"{plural(len(drawn), 'pair')} of rule and other explanation, by judge and by perfect reader"
+    return charts.figure(title, unit, max(drawn["grade"]), label, chart, drawn)
 
 
 def unknown(report: Report, rows: tuple[EffectRow, ...]) -> Iterator[str]:

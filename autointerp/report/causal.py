@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import altair as alt
 import numpy as np
 import pandas as pd
 
@@ -13,9 +14,11 @@ from autointerp.causal.steer import MATCHED, NONE, RANDOM
 from autointerp.job import Job
 from autointerp.measure import answers as measure
 from autointerp.measure.causal import ranks
+from autointerp.measure.intervals import mean_interval
 from autointerp.records import Explanation
+from autointerp.report import charts
+from autointerp.report.charts import Figure
 from autointerp.report.data import Causal, Estimate, Report, texts
-from autointerp.report.plots import BOTTOM, LEFT, RIGHT, TOP, Mark, Panel, Series, axis, place
 from autointerp.report.saying import Sentence, say, sign
 from autointerp.report.wording import count, decimal, interval, listing, percent, plural, signed
 
@@ -138,7 +141,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A prompt, what mattered in it, and each ablated feature as a point: loudness to the right, importance upwards."""
+    """A prompt, what mattered in it, and a chart of the ablated features: importance against loudness."""
 
     text: str
     target: str
@@ -146,9 +149,7 @@ class Chain:
     right: bool
     n: int
     links: tuple[Link, ...]
-    points: tuple[tuple[float, float], ...]
-    ticks: tuple[tuple[float, str], ...]
-    label: str
+    figure: Figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,7 @@ class Section:
     answered: Table
     steered: Table
     families: tuple[Family, ...]
-    panels: tuple[Panel, ...]
+    figures: tuple[Figure, ...]
     chains: tuple[Chain, ...]
     two_hops: Sentence | None
     facts: tuple[Fact, ...]
@@ -189,7 +190,7 @@ def section(report: Report) -> Section | None:
         answered=table(report, ANSWERED),
         steered=table(report, STEERED),
         families=families(found),
-        panels=tuple(panel for name in dictionaries(report) for panel in curves(report, name)),
+        figures=tuple(figure for name in dictionaries(report) for figure in curves(report, name)),
         chains=chains(report),
         two_hops=hops(found),
         facts=facts(report),
@@ -335,20 +336,31 @@ def first_rows(report: Report, kind: str) -> pd.DataFrame:
 
 def chain(found: Causal, row: Mapping[Any, Any]) -> Chain:
     ablation, activation = np.asarray(row["ablation"], float), np.asarray(row["activation"], float)
-    loudness, known = ranks(activation), np.isfinite(ablation)
-    size = np.abs(ablation[known])
-    low, high, ticks = axis([0.0, *size.tolist()])
-    n = max(len(activation), 2)
-    points = tuple(
-        (place(-math.log(rank), -math.log(n), 0.0, LEFT, RIGHT), place(float(effect), low, high, BOTTOM, TOP))
-        for rank, effect in zip(loudness[known].tolist(), size.tolist(), strict=True)
+    known = np.flatnonzero(np.isfinite(ablation))
+    loudness = ranks(activation)
+    columns = {name: np.asarray(row[name])[known].tolist() for name in ("position", "feature", "attribution")}
+    frame = pd.DataFrame(
+        {
+            "x": loudness[known],
+            "y": np.abs(ablation[known]),
+            "series": "",
+            "token": [str(row["pieces"][at]) for at in columns["position"]],
+            "feature": [str(number) for number in columns["feature"]],
+            "rank by loudness": [f"{decimal(rank, 0)} of {count(len(activation))}" for rank in loudness[known]],
+            "ablation": [signed(value) for value in ablation[known]],
+            "attribution": [signed(value) for value in columns["attribution"]],
+            "interval": "none: it is exact",
+            "grade": "A",
+        }
     )
-    marks = tuple((place(tick, low, high, BOTTOM, TOP), decimal(tick)) for tick in ticks)
-    label = f"importance against loudness of {plural(int(known.sum()), 'feature')} at positions"
-    return Chain(
-        str(row["text"]), str(row["target"]), str(row["dictionary"]), bool(row["right"]), len(activation),
-        links(found, row, LINKS), points, marks, label,
-    )  # fmt: skip
+    # The loudest are on the right.
+    x = alt.X("x:Q", scale=alt.Scale(type="log", reverse=True, nice=False, domain=[1, max(len(activation), 2)]))
+    label = f"|ablation| of {plural(len(known), 'feature')} at positions by rank of loudness"
+    chart = charts.points(frame, x, alt.Y("y:Q"))
+    text, target, name = (str(row[key]) for key in ("text", "target", "dictionary"))
+    title = f"Importance against loudness, {text} {target}"
+    drawn = charts.figure(title, "|ablation|, by rank", "A", label, chart, frame)
+    return Chain(text, target, name, bool(row["right"]), len(activation), links(found, row, LINKS), drawn)
 
 
 def facts(report: Report) -> tuple[Fact, ...]:
@@ -365,10 +377,10 @@ def facts(report: Report) -> tuple[Fact, ...]:
 
 # ---- dose curves
 
-NAMES = {NONE: "", RANDOM: "random direction", MATCHED: "density-matched"}
+NAMES = {NONE: "the features", RANDOM: "random direction", MATCHED: "density-matched"}
 
 
-def curves(report: Report, name: str) -> list[Panel]:
+def curves(report: Report, name: str) -> list[Figure]:
     """What doses do on average over the steered features of a dictionary: their words, and the subject's loss."""
     assert report.causal is not None
     frame = report.causal.curves
@@ -379,34 +391,25 @@ def curves(report: Report, name: str) -> list[Panel]:
         ("gain", "their words", "share over unsteered"),
         ("loss_rise", "loss on the text", "nats a token over unsteered"),
     )
-    return [panel(name, own, column, title, unit) for column, title, unit in wanted]
+    return [curve(report, name, own, column, title, unit) for column, title, unit in wanted]
 
 
-def panel(name: str, own: pd.DataFrame, column: str, title: str, unit: str) -> Panel:
-    doses = sorted(own["dose"].unique().tolist())
-    means = own.groupby(["control", "dose"])[column].mean()
-    n = own["feature"].nunique()
-    seen = [value for value in means.tolist() if not math.isnan(value)]
-    low, high, ticks = axis([0.0, *seen])
-    digits = max(0, -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9))
-    across = dict(zip(doses, np.linspace(LEFT + 14, RIGHT - 14, len(doses)).round(2).tolist(), strict=True))
-    series: list[Series] = []
+def curve(report: Report, name: str, own: pd.DataFrame, column: str, title: str, unit: str) -> Figure:
+    rows = []
     for control, word in NAMES.items():
-        if control in means.index.get_level_values("control"):
-            values = [(across[dose], means[control, dose]) for dose in doses]
-            points = tuple(
-                (x, Mark(place(y, low, high, BOTTOM, TOP), None, None)) for x, y in values if not math.isnan(y)
-            )
-            # The curves part from one place on the left, where their names would lie on each other.
-            series.append(Series(word, points, TOP + 14.0 * (len(series) - 1) - 8, plain=not word))
-    beyond = own.groupby("dose")["off_distribution"].first()
-    sizes = tuple((x, f"{dose:g}{'*' if beyond[dose] else ''}") for dose, x in across.items())
-    main = ", ".join(f"{dose:g}: {decimal(means[NONE, dose])}" for dose in doses)
-    return Panel(
-        f"{name}: {title}", f"{unit}, {plural(n, 'feature')}", "A", tuple(series),
-        tuple((place(tick, low, high, BOTTOM, TOP), decimal(tick, digits)) for tick in ticks), sizes,
-        f"{title} of {name} by dose: {main}; doses with a star are off-distribution",
-    )  # fmt: skip
+        for dose, group in own[own["control"] == control].groupby("dose", sort=True):
+            found = mean_interval(group[column].to_numpy(float), report.seed, report.settings.resamples)
+            star = "*" if group["off_distribution"].iloc[0] else ""
+            item = Estimate(found.value, found.low, found.high, found.n, found.unscored, "A")
+            about = {"dose": f"{dose:g}{star}", "series": word}
+            rows.append(charts.row(name, item, None, control, x=f"{dose:g}{star}", **about))
+    frame = pd.DataFrame(rows)
+    main = ", ".join(f"{row['dose']}: {row['value']}" for row in rows if row["control"] == NONE)
+    doses = alt.Scale(domain=list(dict.fromkeys(frame["x"])))
+    chart = charts.lines(frame, alt.X("x:N", sort=None, scale=doses, axis=alt.Axis(labelAngle=0)))
+    label = f"by dose: {main}; doses with a star are off-distribution"
+    n = plural(own["feature"].nunique(), "feature")
+    return charts.figure(f"{name}: {title}", f"{unit}, {n}", "A", label, chart, frame)
 
 
 def doses_of(report: Report) -> dict[tuple[str, int], list[list[Any]]]:

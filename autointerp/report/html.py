@@ -1,12 +1,14 @@
 """One HTML file that holds the whole report and asks the network for nothing.
 
 Names, explanations and corpus text are hostile: templates escape everything, the script writes text and never
-markup, and a content security policy allows exactly this page's own style and script, named by their hashes.
+markup, and a content security policy allows exactly this page's own style and scripts, named by their hashes. The
+library that draws charts is one of them; it interprets expressions itself, so nothing is made into code.
 """
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import pandas as pd
@@ -19,6 +21,7 @@ from autointerp.finished import Run
 from autointerp.report import (
     audit,
     causal,
+    charts,
     comparing,
     drift,
     gates,
@@ -32,16 +35,20 @@ from autointerp.report import (
 )
 from autointerp.report.data import GRADES, Report
 
+NOTHING = "'none'"
+
 
 def render(report: Report) -> str:
     """The page. Equal reports give equal bytes."""
     script = (assets.templates() / "report.js").read_text("utf-8")
-    return rendered("page.html.j2", report, script, blocks=payload.blocks(report))
+    shown = content(report)
+    blocks = (*payload.blocks(report), *payload.chart_blocks(figures(shown)))
+    return rendered("page.html.j2", report, shown, (script, charts.library()), script=Markup(script), blocks=blocks)
 
 
 def render_audit(report: Report) -> str:
     """What a reviewer asks first, on a page of its own that runs no script."""
-    return rendered("audit_page.html.j2", report, "")
+    return rendered("audit_page.html.j2", report, content(report))
 
 
 def render_history(name: str, runs: Sequence[Run], frame: pd.DataFrame) -> str:
@@ -54,18 +61,16 @@ def render_history(name: str, runs: Sequence[Run], frame: pd.DataFrame) -> str:
         "lines": drift.lines(frame, runs),
         "size": (drift.WIDTH, drift.HEIGHT),
         "style": Markup(style),
-        "policy": policy(style, ""),
+        "policy": policy(style),
         "MEANING": MEANING,
     }
     return encodable(environment().get_template("history.html.j2").render(content))
 
 
-def rendered(template: str, report: Report, script: str, **more: Any) -> str:
+def rendered(template: str, report: Report, shown: Mapping[str, Any], scripts: Sequence[str] = (), **more: Any) -> str:
     style = (assets.templates() / "report.css").read_text("utf-8")
-    files = {"style": Markup(style), "script": Markup(script), "policy": policy(style, script)}  # our own, not data
-    return encodable(
-        environment().get_template(template).render({"report": report, **files, **content(report), **more})
-    )
+    own = {"style": Markup(style), "policy": policy(style, *scripts)}  # not data
+    return encodable(environment().get_template(template).render({"report": report, **own, **shown, **more}))
 
 
 def encodable(page: str) -> str:
@@ -73,11 +78,14 @@ def encodable(page: str) -> str:
     return page.encode("utf-8", "replace").decode("utf-8")
 
 
-def policy(style: str, script: str) -> str:
-    """Nothing may load, connect or run except the style and the script whose hashes stand here."""
-    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
-    allowed = f"style-src 'sha256-{digests[0]}'; script-src 'sha256-{digests[1]}'; img-src data:"
-    return f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
+def policy(style: str, *scripts: str) -> str:
+    """Nothing may load, connect or run except the style and the scripts whose hashes stand here."""
+    allowed = f"style-src {digest(style)}; script-src {' '.join(map(digest, scripts)) or NOTHING}; img-src data:"
+    return f"default-src {NOTHING}; {allowed}; base-uri {NOTHING}; form-action {NOTHING}"
+
+
+def digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def content(report: Report) -> dict[str, Any]:
@@ -101,6 +109,7 @@ def content(report: Report) -> dict[str, Any]:
         "others": tables.other_tables(report),
         "audit": audit.audit(report),
         "calibrations": tables.calibrations(report),
+        "reliability": audit.reliability(report),
         "calibrated": sentences.calibrated(report),
         "carried": tables.generalisation(report),
         "forms": tables.by_form(report),
@@ -108,7 +117,7 @@ def content(report: Report) -> dict[str, Any]:
         "causal": causal.section(report),
         "watch": watch.section(report),
         "chance_at": plots.chance_at(report),
-        "panels": plots.panels(report),
+        "by_size": comparing.by_size(report),
         "compared": comparing.sentences(report),
         "figures": comparing.figures(report),
         "trees": comparing.trees(report),
@@ -128,6 +137,13 @@ def content(report: Report) -> dict[str, Any]:
     }
 
 
+def figures(shown: Mapping[str, Any]) -> tuple[charts.Figure, ...]:
+    """Every chart of the page."""
+    own = shown["causal"]
+    found = (own.figures, (item.figure for item in own.chains)) if own else ()
+    return (*shown["by_size"], *shown["figures"], *filter(None, [shown["reliability"]]), *chain.from_iterable(found))
+
+
 def environment() -> Environment:
     """Escaping is on for every template, whatever its name; an undefined name is an error, not a blank."""
     made = Environment(
@@ -138,8 +154,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         finalize=lambda value: wording.visible(value) if type(value) is str else value,
     )
-    words = ("count", "decimal", "signed", "interval", "percent", "label", "model_name", "plural")
+    words = ("count", "decimal", "signed", "interval", "percent", "label", "model_name", "plural", "told")
     made.filters |= {name: getattr(wording, name) for name in words}
     made.globals["strip_width"] = plots.STRIP_WIDTH
-    made.globals["panel_size"] = (plots.PANEL_WIDTH, plots.PANEL_HEIGHT, plots.LEFT, plots.RIGHT, plots.BOTTOM)
     return made

@@ -9,12 +9,13 @@ import base64
 import gzip
 import json
 import math
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from autointerp.audit.circularity import MEANING
 from autointerp.report import causal
+from autointerp.report.charts import Figure, library
 from autointerp.report.data import FeatureEvidence, Passage, Report, by_form, flags, numbers, texts
 from autointerp.report.plots import domain
 from autointerp.report.wording import visible
@@ -71,8 +72,11 @@ ScoreRow = list[Any]  # metric, control, explainer, scorer, rubric, value, low, 
 
 
 def pack(identifier: str, content: Any) -> Block:
+    return squeeze(identifier, visible(json.dumps(content, allow_nan=False, separators=(",", ":"), ensure_ascii=False)))
+
+
+def squeeze(identifier: str, text: str) -> Block:
     """No timestamp goes in: equal reports are equal bytes."""
-    text = visible(json.dumps(content, allow_nan=False, separators=(",", ":"), ensure_ascii=False))
     raw = text.encode("utf-8", "replace")
     return Block(identifier, base64.b64encode(gzip.compress(raw, 6, mtime=0)).decode("ascii"))
 
@@ -96,6 +100,13 @@ def blocks(report: Report) -> tuple[Block, ...]:
     places = {key: i // CHUNK for i, key in enumerate(keys)}
     index = pack("index", index_content(report, scores, words, places))
     return (index, *packed, *map_blocks(report), *picture_blocks(report))
+
+
+def chart_blocks(figures: Sequence[Figure]) -> tuple[Block, ...]:
+    """What draws the charts, and what they are, by their place on the page; nothing where there are none."""
+    if not figures:
+        return ()
+    return squeeze("library", library()), pack("charts", {figure.id: figure.vega for figure in figures})
 
 
 def neighbours(report: Report) -> dict[tuple[str, int], list[list[Any]]]:

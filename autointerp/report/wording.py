@@ -36,6 +36,12 @@ def interval(estimate: Estimate) -> str:
     return f"[{decimal(estimate.low)}, {decimal(estimate.high)}]" if estimate.bounded else "[no interval]"
 
 
+def told(estimate: Estimate) -> str:
+    """What a number does not say itself, for who points at it."""
+    grade = f", grade {estimate.grade}" if estimate.grade else ""
+    return f"{interval(estimate)}, n {count(estimate.n)}, unscored {count(estimate.unscored)}{grade}"
+
+
 def percent(share: float) -> str:
     """A share with two significant digits below one percent, where an SAE's densities live."""
     if math.isnan(share):

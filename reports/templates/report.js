@@ -62,10 +62,12 @@
     return svg;
   }
 
-  async function unpack(id) {
+  function unzipped(id) {
     const bytes = Uint8Array.from(atob($(id).textContent), (letter) => letter.charCodeAt(0));
-    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip")));
   }
+
+  const unpack = (id) => unzipped(id).json();
 
   // --- the list
 
@@ -483,15 +485,80 @@
     return node;
   }
 
+  // --- charts
+
+  const told = { library: null, specs: null, tip: null };
+
+  // The policy names the hash of this script. Its expressions are interpreted, since it forbids to make code of text.
+  async function draw(chart) {
+    told.specs ||= unpack("charts");
+    told.library ||= unzipped("library").text().then((text) => {
+      const script = element("script");
+      script.textContent = text;
+      document.head.append(script);
+      return window.vegaEmbed;
+    });
+    const [embed, specs] = await Promise.all([told.library, told.specs]);
+    await embed(chart.firstElementChild, specs[chart.closest("figure").id], { mode: "vega", renderer: "svg", ast: true, actions: false,
+      defaultStyle: false, tooltip: (_, event, item, value) => (value ? tell(value, event.target) : hush()) });
+    chart.dataset.drawn = "yes";
+  }
+
+  function tell(values, mark) {
+    const box = mark.getBoundingClientRect();
+    told.tip.replaceChildren(...Object.entries(values).map(([name, text]) => element("div", {},
+      element("span", {}, name), " ", element("bdi", {}, text))));
+    told.tip.hidden = false;
+    const [width, height] = [told.tip.offsetWidth, told.tip.offsetHeight];
+    const left = Math.min(box.right + 8, document.documentElement.clientWidth - width - 4);
+    const top = box.top - height - 8 > 0 ? box.top - height - 8 : box.bottom + 8;
+    told.tip.style.left = `${Math.max(4, left)}px`;
+    told.tip.style.top = `${top}px`;
+  }
+
+  const hush = () => { told.tip.hidden = true; };
+
+  // Arrow keys walk through the marks of a chart, each of which says its numbers.
+  function stroll(event) {
+    const marks = [...event.currentTarget.querySelectorAll("path, rect")].filter((node) => node.__data__ && node.__data__.tooltip);
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    const at = marks.findIndex((node) => node.classList.contains("told"));
+    if (at >= 0) marks[at].classList.remove("told");
+    hush();
+    if (!step || !marks.length) return;
+    event.preventDefault();
+    const next = marks[at < 0 ? (step > 0 ? 0 : marks.length - 1) : (at + step + marks.length) % marks.length];
+    next.classList.add("told");
+    tell(next.__data__.tooltip, next);
+  }
+
+  function gallery() {
+    told.tip = element("div", { id: "tip", role: "status" });
+    told.tip.hidden = true;
+    document.body.append(told.tip);
+    const near = new IntersectionObserver((entries) => {
+      for (const { target } of entries.filter((entry) => entry.isIntersecting)) {
+        near.unobserve(target);
+        draw(target);
+      }
+    }, { rootMargin: "300px" });
+    for (const chart of document.querySelectorAll(".chart")) {
+      near.observe(chart);
+      chart.addEventListener("keydown", stroll);
+      chart.addEventListener("blur", stroll);
+    }
+    window.addEventListener("scroll", hush, { passive: true });
+  }
+
   // --- the map
 
   const FOUND = 20;
   const NEAR = 8; // pixels from a point within which it is meant
-  const chart = { points: [], hits: [], shown: null, scale: 1, x: 0, y: 0, over: null, theme: "" };
+  const chart = { points: [], hits: [], shown: null, scale: 1, x: 0, y: 0, over: null, places: [] };
 
   // Small dictionaries are few and dark, large ones many and light: hues go round evenly.
-  const colourOf = (place) => `hsl(${(215 + 67 * place) % 360} 55% ${document.documentElement.dataset.theme === "dark"
-    || (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches) ? 65 : 42}%)`;
+  const paper = matchMedia("print");
+  const colourOf = (place) => `hsl(${(215 + 67 * place) % 360} 55% ${dark() && !paper.matches ? 65 : 42}%)`;
 
   const size = () => { const box = $("map").getBoundingClientRect(); return [box.width, box.height]; };
 
@@ -576,13 +643,19 @@
     const places = [...new Set(chosen.dictionary)];
     $("map-dictionary").replaceChildren(element("option", { value: "" }, "all"),
       ...places.map((place) => element("option", { value: state.index.dictionaries[place].name }, state.index.dictionaries[place].name)));
-    $("map-key").replaceChildren(...places.map((place) => {
+    chart.places = places;
+    fit();
+    colours();
+    look();
+  }
+
+  function colours() {
+    $("map-key").replaceChildren(...chart.places.map((place) => {
       const spot = element("i");
       spot.style.backgroundColor = colourOf(place);
       return element("span", {}, spot, element("bdi", {}, state.index.dictionaries[place].name));
     }));
-    fit();
-    look();
+    paint();
   }
 
   async function atlas() {
@@ -638,7 +711,8 @@
       else return;
       event.preventDefault();
     });
-    $("theme").addEventListener("click", site);
+    $("theme").addEventListener("click", colours);
+    paper.addEventListener("change", colours);
     let width = size()[0];
     new ResizeObserver(() => { if (size()[0] && size()[0] !== width) { [width] = size(); fit(); } paint(); }).observe(canvas);
     site();
@@ -662,12 +736,15 @@
     $("report").hidden = false;
     document.title = state.title;
     window.scrollTo(0, state.scroll);
+    const place = $(location.hash.slice(1));
+    if (place && place.id !== "features") return place.scrollIntoView();
     return $("features").focus({ preventScroll: true });
   }
 
+  const dark = () => document.documentElement.dataset.theme === "dark"
+    || (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
+
   function theme() {
-    const dark = () => document.documentElement.dataset.theme === "dark"
-      || (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
     const show = () => {
       $("theme").textContent = dark() ? "light" : "dark";
       $("theme").setAttribute("aria-pressed", String(dark()));
@@ -710,6 +787,7 @@
     window.addEventListener("hashchange", route);
     await route();
     document.documentElement.dataset.ready = "yes";
+    gallery();
   }
 
   start();

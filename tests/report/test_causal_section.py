@@ -90,24 +90,37 @@ def test_facts_stand_by_effect_and_say_what_is_named() -> None:
 
 
 def test_doses_beyond_the_range_have_a_star() -> None:
-    first, second, *_ = section_of(report_of([])).panels
-    assert [text for _, text in first.sizes] == ["0", "1", "5*"]
+    first, second, *_ = section_of(report_of([])).figures
     assert first.title == "demo-256: their words" and second.title == "demo-256: loss on the text"
-    own, control = first.series
-    assert own.plain and control.name == "random direction"
-    heights = [mark.at for _, mark in own.points]
-    assert heights == sorted(heights, reverse=True)  # up is less on a screen
+    assert list(first.told["dose"]) == ["0", "1", "5*"] * 2
+    assert list(first.told["control"]) == ["none"] * 3 + ["random-feature"] * 3
+    assert list(first.told["value"])[:3] == ["0.00", "0.10", "0.50"]  # a tenth of the dose, as the curves were made
 
 
-def test_the_loudest_stand_on_the_right_of_a_chain() -> None:
+def test_a_point_of_a_dose_curve_is_a_mean_over_features_with_its_interval() -> None:
+    report = report_of([])
+    assert report.causal is not None
+    own = report.causal.curves
+    more = [own.assign(feature=at, gain=own["gain"] + at / 100) for at in range(5)]
+    wide = dataclasses.replace(report.causal, curves=pd.concat(more, ignore_index=True))
+    rows = section_of(dataclasses.replace(report, causal=wide)).figures[0].told
+    assert list(rows["value"])[:2] == ["0.02", "0.12"]  # (0 + 1 + 2 + 3 + 4) / 500 over that of one feature
+    assert set(rows["n"]) == {"5"}
+    low, high = (float(text.strip("[]")) for text in rows["interval"].iloc[0].split(", "))
+    assert 0 <= low < 0.02 < high <= 0.04
+
+
+def test_the_chart_of_a_chain_has_every_ablated_feature_at_its_rank() -> None:
     report = report_of([])
     assert report.causal is not None
     chain = section_of(report).chains[0]
     row = report.causal.answers.iloc[0]
+    rows = chain.figure.told
+    assert len(rows) == chain.n == 60
     loudest = int(row["activation"].argmax())
-    assert max(x for x, _ in chain.points) == chain.points[loudest][0]
+    assert rows["rank by loudness"].iloc[loudest] == "1 of 60"
     assert chain.links[0].ablation == max(row["ablation"], key=abs)
-    assert (chain.n, len(chain.points)) == (60, 60)
+    assert set(rows["token"]) == {HOSTILE}
 
 
 def test_the_page_holds_hostile_text_and_defines_what_it_shows() -> None:
