@@ -1,4 +1,11 @@
-"""How good a dictionary's features really are, and how much of that verdict is a model grading a model."""
+"""How good a dictionary's features really are, and how much of that verdict is a model grading a model.
+
+    autointerp.load_dictionary(path_or_id)    a Dictionary of any supported format
+    autointerp.Sketch(width)                  what is kept of a dictionary's activations, bounded in memory
+    autointerp.run("config.toml")             all stages of a config; the finished Run has its tables as DataFrames
+
+A mistake in what was asked raises `autointerp.errors.UserError`, one sentence.
+"""
 
 import importlib.util
 import sys

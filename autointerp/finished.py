@@ -33,17 +33,24 @@ EXCERPT = ["split", "stratum", "fires", "weight", "activation", "text", "label"]
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run, to be read from Python."""
+    """A finished run, to be read from Python: its folder, and the tables of its report.
+
+    A table has the columns of the CSV file of its name, and nan where a number or a text is missing: why, says the
+    column unscored_reason of `scores`. FileNotFoundError where the report was not written.
+    """
 
     path: Path
 
     def scores(self) -> pd.DataFrame:
+        """A row for each (dictionary, feature, metric, control, explainer, scorer), hand-picked features among them."""
         return self._csv("scores")
 
     def features(self) -> pd.DataFrame:
+        """A row for each (dictionary, feature, explainer), with a column for each metric."""
         return self._csv("features")
 
     def dictionaries(self) -> pd.DataFrame:
+        """Numbers of whole dictionaries, in long form: value, 95% interval, n and unscored by metric and control."""
         return self._csv("dictionaries")
 
     def excerpts(self, dictionary: str, feature: int) -> pd.DataFrame:
@@ -86,6 +93,7 @@ class Run:
 
     @property
     def report(self) -> Path:
+        """The page, which may not be there yet."""
         return self.path / "report" / "index.html"
 
     @property
@@ -95,6 +103,7 @@ class Run:
 
     @cached_property
     def config(self) -> RunConfig:
+        """The settings in its run.toml. Raises UserError where the folder has none."""
         return toml.load(self.path / "run.toml")
 
     @property

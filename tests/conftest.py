@@ -1,7 +1,7 @@
 """Tiny subjects, made on the spot: nothing is downloaded and every forward pass takes milliseconds."""
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -42,6 +42,14 @@ VISION = {
     "patch_size": PATCH,
 }
 TEXT = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+
+
+@pytest.fixture(scope="module")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A ledger and a cache that nothing was written to before."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTOINTERP_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def tokenizer_of(special: Sequence[str], around: str) -> Tokenizer:

@@ -3,7 +3,6 @@
 import json
 import logging
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,8 @@ from autointerp.finished import Run
 from autointerp.store import RunDirectory
 from tests import planted as plant
 from tests.planted import Planted
+
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 DATES = ("2026-11-20", "2026-11-21", "2026-11-22")
 WORSE = ("--set", "scorers.judge.model=tests.planted:judge_ignoring")
@@ -59,13 +60,6 @@ def lines(path: Path) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     return plant.plant(tmp_path_factory.mktemp("planted"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUTOINTERP_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 def settings(planted: Planted) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from autointerp import assets
 from autointerp.errors import UserError
 from tests import planted as plant
 from tests.planted import Planted
+
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 ROOT = Path(__file__).parents[1]
 STAGES = ["collect", "evidence", "explain", "score", "report"]
@@ -37,13 +39,6 @@ COLUMNS = {
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     return plant.plant(tmp_path_factory.mktemp("planted"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUTOINTERP_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ WIDTH, D = 160, 16
 BOTH = "vision_model.encoder.layers.1+text_model.encoder.layers.1"
 LANGUAGE = "model.language_model.layers.1"
 COLOURS = ("red", "lime", "blue", "yellow", "cyan", "magenta", "white", "black")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_cache")]
 
 
 def drawn_picture(seed: int) -> tuple[str, bytes]:
@@ -106,13 +106,6 @@ def common(name: str, subject: Path, folder: Path, **more: Any) -> dict[str, Any
         "score": {"resamples": 100, "max_unscored": 1.0},
         "circularity": {"allow": "nothing here is a model that learned something"},
     } | more
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUTOINTERP_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +24,12 @@ from tests import planted as plant
 from tests import sighted as sight
 from tests.sighted import RULES, Cells, Sighted
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 
 @pytest.fixture(scope="module")
 def sighted(tmp_path_factory: pytest.TempPathFactory) -> Sighted:
     return sight.plant(tmp_path_factory.mktemp("sighted"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUTOINTERP_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="module")

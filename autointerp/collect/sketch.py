@@ -53,7 +53,11 @@ class Sketch:
 
     Shapes: `fired` (positions), `sum`, `sum_sq`, `max` are [width]; `fired_contexts_by_split` is [2, width]. Of the
     `tracked` features (default: all), row by row in the order given: `histogram` [n, N_BINS] and the reservoirs.
-    Sums are float64; activations are a_i = f_i * |W_dec,i|, in the units of the hook.
+    Sums are float64; activations are a_i = f_i * |W_dec,i|, in the units of the hook. All of it is 0 for a feature that
+    never fired, and its reservoirs are empty.
+
+    `seed` decides which contexts the reservoirs keep, `keep` how many of each kind and split; sketches merge where
+    both are the same. A split is 0 (explain) or 1 (score). Everything is on the CPU.
     """
 
     def __init__(self, width: int, seed: int = 0, keep: int = 16, tracked: Tensor | None = None) -> None:
@@ -76,14 +80,17 @@ class Sketch:
 
     @property
     def n_contexts(self) -> int:
+        """Contexts seen, of both splits and silent ones among them."""
         return int(self.contexts_by_split.sum())
 
     @property
     def n_documents(self) -> int:
+        """Distinct documents seen."""
         return len(self._distinct_documents())
 
     @property
     def fired_contexts(self) -> Tensor:
+        """In how many contexts each feature fired at all, int64 [width]."""
         return self.fired_contexts_by_split.sum(0)
 
     def rows(self, features: Tensor) -> Tensor:
@@ -91,7 +98,11 @@ class Sketch:
         return self._row[features].long()
 
     def seen(self, context: Tensor, n_positions: Tensor, split: Tensor, document: Tensor) -> None:
-        """Count contexts, once each, silent ones included. All arguments are 1-D and of one length."""
+        """Count contexts, once each, silent ones included. All arguments are 1-D on the CPU and of one length.
+
+        context and document are int64 ids, n_positions the positions that count in each, split 0 or 1. A context that
+        is given twice counts twice; a document may come in several calls.
+        """
         self.n_positions += int(n_positions.sum())
         self.contexts_by_split += torch.bincount(split.long(), minlength=2)
         self._documents.append(document.numpy().astype(np.int64))
@@ -136,7 +147,10 @@ class Sketch:
         )
 
     def merge(self, other: "Sketch") -> "Sketch":
-        """Fold in a sketch of other documents, and return this one. Exact, but for sums (1e-12 relative)."""
+        """Fold in a sketch of other documents, and return this one. Exact, but for sums (1e-12 relative).
+
+        Associative and commutative. Raises ValueError where width, seed, keep or tracked features differ.
+        """
         if (self.width, self.seed, self.keep) != (other.width, other.seed, other.keep):
             raise ValueError(
                 f"sketches differ in (width, seed, keep): {(self.width, self.seed, self.keep)} and "
@@ -158,7 +172,8 @@ class Sketch:
         """Kept contexts [n tracked, keep] (-1 where empty, best first) and their weights, float64, 0 where empty.
 
         A weight is the number of firing contexts of the split that one kept context stands for: 1 for the strongest,
-        count / kept for the uniform, 1 / inclusion probability for the weighted.
+        count / kept for the uniform, 1 / inclusion probability for the weighted. Where `keep` holds all contexts that
+        fired, every kind has them all with weight 1. Raises ValueError for another kind.
         """
         index = KINDS.index(kind)
         priority, context = self.entries[index, split].numpy().transpose(2, 0, 1)
@@ -185,6 +200,7 @@ class Sketch:
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> "Sketch":
+        """The sketch that `state` was taken from; it goes on from there, and shares memory with the tensors."""
         width, seed, keep, n_positions = (int(value) for value in state["header"])
         sketch = cls(width, seed, keep, state["tracked"])
         sketch.n_positions, sketch._documents = n_positions, [state["documents"].numpy()]

@@ -15,7 +15,9 @@ from autointerp.errors import UserError
 def load_dictionary(name: str | Path) -> Dictionary:
     """Read a dictionary, folder or single file, of any supported format; nothing is unpickled but plain tensors.
 
-    What is not here is looked for on the Hugging Face hub as `owner/name[@revision][/folder or file]`.
+    What is not here is looked for on the Hugging Face hub as `owner/name[@revision][/folder or file]`. Its
+    `convention` says how the files were read, and from where they came. Raises UserError where nothing is found, where
+    no format fits, where a file cannot be read, and where weights contradict one another or hold NaN or infinity.
     """
     path = hub.find(str(name))
     found: Dictionary = form_of(path, str(name)).made.load(path)

@@ -22,7 +22,9 @@ CHUNK_BYTES = 256 * 2**20  # no dense [tokens, width] tensor larger than this ev
 class Dictionary:
     """Weights in one orientation: W_enc [d_in, width], W_dec [width, d_out], b_enc [width], b_dec [d_out].
 
-    `convention` says in words how the files were read; the report prints it.
+    `convention` says in words how the files were read; the report prints it. `hook` names the module whose output is
+    read, "" where the files do not say; `expected_l0` is what its makers state, None where they state nothing.
+    Methods take x on the device of the weights, in any float dtype, and compute in that of the weights.
     """
 
     W_enc: Tensor
@@ -47,15 +49,17 @@ class Dictionary:
 
     @property
     def width(self) -> int:
+        """How many features there are."""
         return self.W_enc.shape[1]
 
     @property
     def d_in(self) -> int:
+        """Dimensions of the site that it reads."""
         return self.W_enc.shape[0]
 
     @property
     def feature_norms(self) -> Tensor:
-        """|W_dec[i]|, shape [width]: a_i = f_i * feature_norms[i]."""
+        """|W_dec[i]|, shape [width]: a_i = f_i * feature_norms[i], in the units of the hook. 0 for a zero row."""
         norms: Tensor = torch.linalg.vector_norm(self.W_dec, dim=1)
         return norms
 
@@ -65,13 +69,18 @@ class Dictionary:
         return self.W_dec / self.feature_norms.clamp_min(1e-12)[:, None]
 
     def to(self, device: torch.device | str) -> "Dictionary":
+        """The same with its weights on another device."""
         moved: dict[str, Any] = {
             name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)
         }
         return replace(self, **moved)
 
     def encode(self, x: Tensor) -> Tensor:
-        """Raw feature values f [n, width] as the dictionary's own library gives them, for x [n, d_in]."""
+        """Raw feature values f [n, width] as the dictionary's own library gives them, for x [n, d_in].
+
+        Not activations: these are f * feature_norms. 0 where a feature is silent; never below, unless `signed`. Dense:
+        for a wide dictionary and many rows use `encode_sparse`.
+        """
         centred, hidden = self._hidden(x)
         if self.activation == "relu":
             return hidden.relu()
@@ -85,7 +94,10 @@ class Dictionary:
         return torch.zeros_like(hidden).scatter_(1, features, values)
 
     def encode_sparse(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The nonzeros of `encode(x)` as (row, feature, value), sorted by row then feature, in bounded memory."""
+        """The nonzeros of `encode(x)` as (row, feature, value), sorted by row then feature, in bounded memory.
+
+        Three tensors of one length, int64, int64 and the dtype of the weights; empty where nothing fires.
+        """
         size = max(1, CHUNK_BYTES // (4 * self.width))
         parts = []
         for start in range(0, len(x), size):
@@ -131,7 +143,11 @@ class Dictionary:
         return (found.values if self.signed else found.values.relu()), found.indices
 
     def decode(self, f: Tensor, x: Tensor | None = None) -> Tensor:
-        """Reconstruction [n, d_out] of f [n, width]; x [n, d_in] where a skip term or input normalisation needs it."""
+        """Reconstruction [n, d_out] of f [n, width]; x [n, d_in] where a skip term or input normalisation needs it.
+
+        In the units of the hook. f = 0 gives b_dec, normalisation undone, and the skip term. Raises ValueError where x
+        is needed and missing.
+        """
         return self._finish(f.to(self.W_dec.dtype) @ self.W_dec, x)
 
     def decode_sparse(self, rows: Tensor, features: Tensor, values: Tensor, n: int, x: Tensor | None = None) -> Tensor:

@@ -6,7 +6,7 @@ Each returns None where the run gives no cause for it.
 from autointerp.llm.lineage import normal_form
 from autointerp.measure.scores import PERCENTILE, PRIMARY
 from autointerp.records import PICKED
-from autointerp.report.data import Report, flags, texts
+from autointerp.report.data import Arm, Report, flags, texts
 from autointerp.report.saying import (
     FEW,
     Sentence,
@@ -93,39 +93,40 @@ def unbeaten_controls(report: Report) -> Sentence | None:
 
 
 def plain_words(report: Report) -> Sentence | None:
-    arm = report.arm_with("detection.ap.minus_lexical_floor")
-    groups = by_sign(report, "detection.ap.minus_lexical_floor", arm) if arm else None
-    if not arm or not groups or not (groups["below"] or groups["undecided"]):
-        return None
-    better = say(
-        ("Counting words does better",),
-        f" in {listing(groups['below'])}: explanations stay below a lookup of tokens.",
-        grades=(arm.grade,),
+    metric = "detection.ap.minus_lexical_floor"
+    return not_beaten(
+        report,
+        metric,
+        report.arm_with(metric),
+        ("Counting words does better", "explanations stay below a lookup of tokens"),
+        ("Counting words is not measurably worse", "explanations cannot be told from a lookup of tokens"),
     )
-    neither = say(
-        ("Counting words is not measurably worse",),
-        f" in {listing(groups['undecided'])}: explanations cannot be told from a lookup of tokens.",
-        grades=(arm.grade,),
-    )
-    return together([better if groups["below"] else None, neither if groups["undecided"] else None])
 
 
 def below_shuffled(report: Report) -> Sentence | None:
-    arm = report.headline
-    groups = by_sign(report, "detection.ap.minus_shuffled", arm) if arm else None
+    return not_beaten(
+        report,
+        "detection.ap.minus_shuffled",
+        report.headline,
+        ("Shuffled explanations do better", "these scores say nothing about meaning"),
+        (
+            "Shuffled explanations are not measurably worse",
+            "by these scores, explanations cannot be told from them",
+        ),
+    )
+
+
+def not_beaten(
+    report: Report, metric: str, arm: Arm | None, better: tuple[str, str], as_good: tuple[str, str]
+) -> Sentence | None:
+    """What is said, and what it means, of dictionaries in which a difference is below 0, and of those undecided."""
+    groups = by_sign(report, metric, arm) if arm else None
     if not arm or not groups or not (groups["below"] or groups["undecided"]):
         return None
-    better = say(
-        ("Shuffled explanations do better",),
-        f" in {listing(groups['below'])}: these scores say nothing about meaning.",
-        grades=(arm.grade,),
+    return together(
+        say((said,), f" in {listing(names)}: {meaning}.", grades=(arm.grade,)) if names else None
+        for names, (said, meaning) in ((groups["below"], better), (groups["undecided"], as_good))
     )
-    neither = say(
-        ("Shuffled explanations are not measurably worse",),
-        f" in {listing(groups['undecided'])}: by these scores, explanations cannot be told from them.",
-        grades=(arm.grade,),
-    )
-    return together([better if groups["below"] else None, neither if groups["undecided"] else None])
 
 
 def falling_sensitivity(report: Report) -> Sentence | None:

@@ -33,7 +33,10 @@ __all__ = ["Fault", "FaultServer", "Received", "ScriptedModel", "fault_server", 
 
 @dataclass(frozen=True)
 class ScriptedModel:
-    """A function in the place of a model. `asked` holds the requests that reached it, in order."""
+    """A function in the place of a model, behind a real client: its ledger, retries and checks of answers.
+
+    `asked` holds the requests that reached it, in order: not those that the ledger answered.
+    """
 
     client: Client
     asked: list[Request] = field(default_factory=list)
@@ -43,7 +46,9 @@ class ScriptedModel:
 def scripted_model(tmp_path: Path) -> Iterator[Callable[[Script], ScriptedModel]]:
     """Makes a model of a function: what it returns for a request is the answer (see `autointerp.llm.scripted`).
 
-    Each has a ledger of its own. In a config the same is `provider = "scripted"`, `model = "package.module:function"`.
+    A string is what the model wrote, a Reply passes as it is, an exception is raised, anything else is the answer as
+    JSON. Each has a ledger of its own. In a config the same is `provider = "scripted"`,
+    `model = "package.module:function"`.
     """
     with ExitStack() as stack:
 
@@ -64,6 +69,9 @@ def scripted_model(tmp_path: Path) -> Iterator[Callable[[Script], ScriptedModel]
 
 @pytest.fixture
 def fault_server() -> Iterator[FaultServer]:
-    """A running server for the real SDKs: good answers, and the faults that you `plan`."""
+    """A running server for the real SDKs: good answers, and the faults that you `plan`, one for each request to come.
+
+    `url` is where it listens, on this machine alone and on a free port; it stops with the test.
+    """
     with FaultServer() as server:
         yield server

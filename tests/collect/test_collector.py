@@ -31,16 +31,11 @@ from autointerp.store import RunDirectory
 from tests import planted as plant
 from tests.planted import Planted
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 D = len(plant.VOCABULARY)
 GATE, D_GATE = "model.layers.0.mlp.gate_proj", 16
 TOKEN = {word: number for number, word in enumerate(plant.VOCABULARY)}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUTOINTERP_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,16 +26,11 @@ from autointerp.store import RunDirectory
 from tests import planted as plant
 from tests.planted import Planted
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 D = len(plant.VOCABULARY)
 TOKEN = {word: number for number, word in enumerate(plant.VOCABULARY)}
 Losses = dict[str, dict[str, list[float]]]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUTOINTERP_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="module")

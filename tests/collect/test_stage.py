@@ -31,19 +31,14 @@ from autointerp.store import RunDirectory
 from tests import planted as plant
 from tests.planted import Planted
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 SUMS = ("sum", "sum_sq")
 
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     return plant.plant(tmp_path_factory.mktemp("planted"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUTOINTERP_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 def settings_of(planted: Planted, **collect: Any) -> dict[str, Any]:

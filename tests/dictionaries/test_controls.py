@@ -4,7 +4,7 @@ import copy
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
@@ -33,6 +33,8 @@ from autointerp.store import RunDirectory
 from autointerp.subjects.text import TextSubject
 from tests import planted as plant
 from tests.planted import Planted
+
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 D, WIDTH, N = 12, 40, 400
 patient = settings(deadline=None, max_examples=15)
@@ -389,13 +391,6 @@ def judge_reading(request: Request) -> dict[str, Any]:
     """Fits where a word that the explanation quotes stands in the text."""
     words = set(re.findall("“(.*?)”", plant.description(request)))
     return plant.verdicts([bool(words & set(text.split())) for text in plant.excerpts(request)])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUTOINTERP_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="module")

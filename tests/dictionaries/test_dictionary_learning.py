@@ -13,6 +13,7 @@ from torch import Tensor
 
 from autointerp.dictionaries import load_dictionary
 from autointerp.errors import UserError
+from tests.traps import Trap
 
 FIXTURES = Path(__file__).parent / "fixtures"
 Entries = dict[str, Any]
@@ -172,16 +173,6 @@ def test_weights_without_a_config_are_refused_since_topk_and_batch_topk_hold_the
     for what in (path, path / "ae.pt"):
         with pytest.raises(UserError, match=r"no config\.json names its dict_class"):
             load_dictionary(what)
-
-
-class Trap:
-    """Unpickling this leaves a file behind."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
-        return Path.touch, (self.path,)
 
 
 @pytest.mark.parametrize("save", [torch.save, lambda what, path: path.write_bytes(pickle.dumps(what))])

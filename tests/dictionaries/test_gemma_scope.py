@@ -3,7 +3,6 @@
 import json
 import pickle
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from autointerp.dictionaries import load_dictionary
 from autointerp.errors import UserError
+from tests.traps import Trap
 
 FIXTURES = Path(__file__).parent / "fixtures"
 FIRST, SECOND = FIXTURES / "gemma_scope_1" / "dictionary", FIXTURES / "gemma_scope_2" / "dictionary"
@@ -162,16 +162,6 @@ def test_the_second_release_needs_its_config(tmp_path: Path) -> None:
     for what in (path, path / "params.safetensors"):
         with pytest.raises(UserError, match=r"there is no config\.json beside it"):
             load_dictionary(what)
-
-
-class Trap:
-    """Unpickling this leaves a file behind."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
-        return Path.touch, (self.path,)
 
 
 def test_no_pickle_inside_or_instead_of_an_archive_is_read(tmp_path: Path) -> None:

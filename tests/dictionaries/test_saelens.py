@@ -13,6 +13,7 @@ from torch import Tensor
 
 from autointerp.dictionaries import Dictionary, load_dictionary
 from autointerp.errors import UserError
+from tests.traps import Trap
 
 D, WIDTH, OUT, N = 6, 10, 4, 40
 Cfg = dict[str, Any]
@@ -478,16 +479,6 @@ def test_damaged_files_are_refused_by_name(name: str, content: bytes | None, sen
 
 
 # ---- detection
-
-
-class Trap:
-    """Unpickling this leaves a file behind."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
-        return Path.touch, (self.path,)
 
 
 @pytest.mark.parametrize("name", ["ae.pt", "sae_weights.pkl", "sae_weights.safetensors", "model.bin"])

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from autointerp.dictionaries import load_dictionary
 from autointerp.errors import UserError
+from tests.traps import Trap
 
 FIXTURES = Path(__file__).parent / "fixtures"
 X = load_file(FIXTURES / "saev_topk" / "expected.safetensors")["x"]
@@ -125,16 +126,6 @@ def test_a_folder_whose_file_has_no_such_header_is_refused(content: bytes, tmp_p
     (tmp_path / "sae.pt").write_bytes(content)
     with pytest.raises(UserError, match="its first line is not the JSON header"):
         load_dictionary(tmp_path)
-
-
-class Trap:
-    """Unpickling this leaves a file behind."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
-        return Path.touch, (self.path,)
 
 
 def test_what_follows_the_header_is_not_unpickled(tmp_path: Path) -> None:
