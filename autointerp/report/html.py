@@ -7,6 +7,7 @@ markup, and a content security policy allows exactly this page's own style and s
 import base64
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import pandas as pd
@@ -127,8 +128,12 @@ def content(report: Report) -> dict[str, Any]:
     }
 
 
+@cache
 def environment() -> Environment:
-    """Escaping is on for every template, whatever its name; an undefined name is an error, not a blank."""
+    """Escaping is on for every template, whatever its name; an undefined name is an error, not a blank.
+
+    One for all pages of a process: they share partials, and a template takes longer to compile than to fill.
+    """
     made = Environment(
         loader=FileSystemLoader(assets.templates()),
         autoescape=True,
