@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from tokenizers.trainers import BpeTrainer
 from transformers import (
@@ -27,6 +28,10 @@ from autointerp.subjects.text import TextSubject
 
 # Started in the background of a shell, the suite and all that it starts would ignore interrupts, and wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No example is timed: workers share the cores with each other, and with whatever else this machine does.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 WORDS = (
     "the cat sat on the mat while seven green parrots counted old coins under a broken lamp and nobody asked why "
@@ -68,6 +73,14 @@ def tokenizer_of(special: Sequence[str], around: str) -> Tokenizer:
 
 def image_processor() -> CLIPImageProcessor:
     return CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nobodys_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or writes the ledger of who runs it, nor that of another worker."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTOINTERP_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

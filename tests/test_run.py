@@ -6,8 +6,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,11 +17,9 @@ import autointerp
 from autointerp import assets
 from autointerp.errors import UserError
 from tests import planted as plant
+from tests.forks import FORKS, command
 from tests.planted import Planted
 
-pytestmark = pytest.mark.usefixtures("own_cache")
-
-ROOT = Path(__file__).parents[1]
 STAGES = ["collect", "evidence", "explain", "score", "report"]
 COLUMNS = {
     "dictionaries": "dictionary width metric control explainer scorer rubric value low high n unscored circularity",
@@ -237,24 +233,22 @@ def test_killed_at_every_stage_and_resumed_nothing_is_lost_or_asked_twice(
     tree: dict[str, Any], finished: Path, tmp_path: Path
 ) -> None:
     config, calls = plant.write_config(tmp_path / "planted.toml", tree), tmp_path / "calls"
-    environment = os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "AUTOINTERP_CACHE": str(tmp_path / "cache"),
-        "PLANTED_CALLS": str(calls),
-    }
+    environment = {"AUTOINTERP_CACHE": str(tmp_path / "cache"), "PLANTED_CALLS": str(calls)}
 
-    def attempt(until: str, **more: str) -> int:
+    def attempt(until: str, **more: str) -> int | None:
         """Run, and kill the process when it says `until`; the exit code."""
-        command = [sys.executable, "-m", "autointerp", "run", str(config), "--out", str(tmp_path)]
-        with subprocess.Popen(
-            command, env=environment | more, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-        ) as process:
-            assert process.stderr is not None
-            for line in process.stderr:
+        heard, said = FORKS.Pipe(duplex=False)
+        words = ["run", str(config), "--out", str(tmp_path)]
+        process = FORKS.Process(target=command, args=(words, environment | more, said))
+        process.start()
+        said.close()
+        with heard, open(heard.fileno(), encoding="utf-8", closefd=False) as lines:
+            for line in lines:
                 if until and re.match(until, line):
                     process.kill()
                     break
-        return process.returncode
+        process.join()
+        return process.exitcode
 
     killed = -signal.SIGKILL
     assert attempt("collect +running") == killed

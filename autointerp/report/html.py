@@ -8,6 +8,7 @@ library that draws charts is one of them; it interprets expressions itself, so n
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import chain
 from typing import Any
 
@@ -144,8 +145,12 @@ def figures(shown: Mapping[str, Any]) -> tuple[charts.Figure, ...]:
     return (*shown["by_size"], *shown["figures"], *filter(None, [shown["reliability"]]), *chain.from_iterable(found))
 
 
+@cache
 def environment() -> Environment:
-    """Escaping is on for every template, whatever its name; an undefined name is an error, not a blank."""
+    """Escaping is on for every template, whatever its name; an undefined name is an error, not a blank.
+
+    One for all pages of a process: they share partials, and a template takes longer to compile than to fill.
+    """
     made = Environment(
         loader=FileSystemLoader(assets.templates()),
         autoescape=True,

@@ -1,7 +1,6 @@
 """Batches through the real SDKs: nothing lost and nothing paid twice, wherever it stops and whatever comes back."""
 
 import json
-import multiprocessing
 import os
 import re
 import signal
@@ -33,6 +32,7 @@ from autointerp.llm.scripted import ScriptedProvider
 from autointerp.llm.wire import Endpoint
 from autointerp.testing import server as faults
 from autointerp.testing.server import Fault, FaultServer, Received
+from tests.forks import FORKS
 
 SCHEMA = {
     "type": "object",
@@ -516,11 +516,6 @@ def test_open_batches_are_listed_and_can_be_forgotten(desk: Desk, monkeypatch: p
 
 
 # sudden ends
-
-
-# Every start is a process of its own, forked off one that has done nothing but import what it needs.
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["pytest", "typer.testing", "autointerp.llm.anthropic", "autointerp.llm.openai"])
 
 
 def dying(method: Callable[..., Any], n: int) -> Callable[..., Any]:
