@@ -68,6 +68,11 @@ class Comparison:
     map: pd.DataFrame
     notes: pd.DataFrame
 
+    @property
+    def searched(self) -> pd.DataFrame:
+        """Every decision about a concept whose candidates were searched for among all features."""
+        return self.concepts[self.concepts["way"] == "search"]
+
 
 Rows = list[dict[str, object]]
 

@@ -1,38 +1,11 @@
-"""What the page says and draws of dictionaries held against each other: sentences, figures, trees and tables."""
+"""What the page says of dictionaries held against each other."""
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-import altair as alt
-import numpy as np
-import pandas as pd
-
-from autointerp.measure.intervals import wilson
-from autointerp.report import charts
-from autointerp.report.charts import Figure
-from autointerp.report.data import Arm, Estimate, Report, numbers, texts
+from autointerp.report.data import Estimate, Report, numbers, texts
 from autointerp.report.saying import Sentence, say
-from autointerp.report.tables import Grid, row
 from autointerp.report.wording import count, decimal, interval, listing, percent, plural
-
-GROUPS = {
-    "splitting.": "Splitting: what becomes of features in the next larger dictionary",
-    "absorption.": "Absorption: where special features fire in the place of a general one",
-    "neurons.": "Neurons: how much a feature is like any one of them",
-    "completeness.": "Completeness: which concepts have a feature of their own",
-}
-MOST_CHILDREN = 6  # so many and more share a bar
-LINES = 40  # features of one tree that are shown
-NAMED = 8  # concepts of one dictionary that are named
-BINS = 16
-LEFT_OUT = "left out "  # in laws.csv, before the name of each size that was fitted
-LEAST = -4  # a precision of 10^LEAST and less stands in the first bin
-FEWEST = 5  # concepts in a bin of frequency that has a dot
-
-
-# --- sentences
 
 
 def sentences(report: Report) -> tuple[Sentence, ...]:
@@ -53,12 +26,6 @@ def bounds(estimate: Estimate, as_share: bool = False) -> str:
     return f"{percent(estimate.value)} [{percent(estimate.low)}, {percent(estimate.high)}]"
 
 
-def known(report: Report, metric: str, control: str = "none") -> list[tuple[str, Estimate]]:
-    """The dictionaries for which a number is known, smallest first."""
-    found = [(name, report.estimate(name, metric, None, control)) for name in report.everyone]
-    return [(name, item) for name, item in found if item is not None and item.scored]
-
-
 def spread(values: Sequence[tuple[str, Estimate]], as_share: bool = True) -> str:
     ends = sorted(item.value for _, item in values)
     words = [percent(x) if as_share else decimal(x) for x in (ends[0], ends[-1])]
@@ -74,13 +41,13 @@ def before(report: Report) -> dict[str, str]:
 
 def splits(report: Report) -> Sentence | None:
     """How many children a feature has in the next larger dictionary, beside random directions."""
-    steps, smaller = known(report, "splitting.children"), before(report)
+    steps, smaller = report.known("splitting.children"), before(report)
     if not steps:
         return None
     clauses = [f"{bounds(item)} of {smaller[name]} in {name}" for name, item in steps if name in smaller]
-    splitting = [name for name, item in known(report, "splitting.split") if item.low > 0.05]
+    splitting = [name for name, item in report.known("splitting.split") if item.low > 0.05]
     lead = "Every step splits" if len(splitting) == len(steps) > 1 else "Features and their children"
-    control, novel = known(report, "splitting.children", "random"), known(report, "splitting.novel")
+    control, novel = report.known("splitting.children", "random"), report.known("splitting.novel")
     beside = f"; random directions in their place would be {spread(control, False)}" if control else ""
     fresh = f" {spread(novel)} of the features of a larger dictionary have no parent." if novel else ""
     return say(
@@ -89,11 +56,11 @@ def splits(report: Report) -> Sentence | None:
 
 
 def absorbs(report: Report) -> Sentence | None:
-    found = known(report, "absorption.absorbed")
+    found = report.known("absorption.absorbed")
     if not found:
         return None
     clauses = listing([f"{bounds(item, True)} in {name}" for name, item in found])
-    chance = known(report, "absorption.absorbed", "random")
+    chance = report.known("absorption.absorbed", "random")
     beside = f", where random features that fire as often do on {spread(chance)}" if chance else ""
     return say(
         "Where a feature that splits fires, its counterpart in the next larger dictionary is silent while another "
@@ -103,21 +70,21 @@ def absorbs(report: Report) -> Sentence | None:
 
 
 def neurons(report: Report) -> Sentence | None:
-    found = known(report, "neurons.alone")
+    found = report.known("neurons.alone")
     if not found:
         return None
     clauses = listing([f"{bounds(item, True)} in {name}" for name, item in found])
-    chance = known(report, "neurons.alone", "shifted")
+    chance = report.known("neurons.alone", "shifted")
     beside = f"; by chance alone it would be {spread(chance)}" if chance else ""
     return say(f"Share of features that correlate with no neuron by more than 0.3: {clauses}{beside}.", grades=("A",))
 
 
 def complete(report: Report) -> Iterable[Sentence]:
     """How many concepts have a feature of their own, beside words that mean nothing."""
-    found = known(report, "completeness.search")
+    found = report.known("completeness.search")
     if not found:
         return
-    wrongly = dict(known(report, "completeness.search", "pseudo"))
+    wrongly = dict(report.known("completeness.search", "pseudo"))
     n = max(item.n for _, item in found)
     clauses = [
         f"{bounds(item, True)} in {name}"
@@ -129,7 +96,7 @@ def complete(report: Report) -> Iterable[Sentence]:
         f": of {plural(n, 'concept')}, a dedicated feature exists for {listing(clauses)}.",
         grades=("A",),
     )
-    missed = [(name, item) for name, item in known(report, "completeness.missed_by_loudest") if item.n]
+    missed = [(name, item) for name, item in report.known("completeness.missed_by_loudest") if item.n]
     if missed:
         yield say(
             "Of the concepts that a search over all features finds, the five loudest features miss "
@@ -184,435 +151,3 @@ def seen(report: Report) -> Sentence | None:
         f"With the features evaluated here, a difference between two dictionaries is seen in four of five runs from "
         f"{decimal(min(values))} standard deviations on."
     )
-
-
-# --- charts
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """What a chart over dictionary size shows: which metric and control, under which name, in which unit."""
-
-    name: str
-    metric: str
-    control: str = "none"
-    scale: float = 1.0
-
-
-def by_size(report: Report) -> tuple[Figure, ...]:
-    """Measurements against dictionary size. One dictionary has no sizes to compare, so it has no charts."""
-    if len(report.names) < 2:
-        return ()
-    detection, retrieval = report.arm_with("detection.ap"), report.arm_with("sensitivity.retrieval")
-    found = (
-        over_size(report, detection, "Detection", "average precision", [
-            Series("score", "detection.ap"), Series("shuffled", "detection.ap", "shuffled")]),
-        over_size(report, retrieval, "Sensitivity", "fires on fitting texts", [
-            Series("score", "sensitivity.retrieval"), Series("base rate", "sensitivity.retrieval_base")]),
-        over_size(report, None, "Explained variance", "share", [Series("", "explained_variance")]),
-        over_size(report, None, "Never fired", "% of features", [Series("", "dead_share", scale=100.0)]),
-    )  # fmt: skip
-    return tuple(item for item in found if item is not None)
-
-
-def over_size(report: Report, arm: Arm | None, title: str, unit: str, series: Sequence[Series]) -> Figure | None:
-    rows = [
-        charts.row(name, scaled(item, one.scale), arm, one.control, x=x, series=one.name)
-        for one in series
-        for name, x in zip(report.names, places(report), strict=True)
-        if (item := report.estimate(name, one.metric, arm, one.control)) is not None
-    ]
-    main = [row for row in rows if row["series"] == series[0].name and not math.isnan(row["y"])]
-    if len(main) < 2:
-        return None
-    label = "by dictionary size: " + ", ".join(f"{row['dictionary']} {row['value']}" for row in main)
-    frame = pd.DataFrame(rows)
-    chart = charts.lines(frame, charts.sizes(frame))
-    return charts.figure(title, unit, max(row["grade"] for row in main), label, chart, frame)
-
-
-def places(report: Report) -> list[int] | list[str]:
-    """Widths where they differ, else names."""
-    widths = [report.notes[name].width for name in report.names]
-    return list(report.names) if len(set(widths)) < len(widths) or min(widths) < 1 else widths
-
-
-def scaled(estimate: Estimate, factor: float) -> Estimate:
-    value, low, high = (factor * x for x in (estimate.value, estimate.low, estimate.high))
-    return Estimate(value, low, high, estimate.n, estimate.unscored, estimate.grade)
-
-
-def figures(report: Report) -> tuple[Figure, ...]:
-    found = [variance_by_l0(report), *density_figures(report)]
-    if report.comparison is not None:
-        found += [*law_figures(report), *children_figures(report), completeness_figure(report)]
-        found += precision_figures(report)
-    return tuple(item for item in found if item is not None)
-
-
-def of_power(exponent: float) -> str:
-    return percent(10**exponent)
-
-
-def variance_by_l0(report: Report) -> Figure | None:
-    """Explained variance against how many features fire at once."""
-    l0 = dict(known(report, "l0"))
-    both = [(name, l0[name].value, item) for name, item in known(report, "explained_variance") if name in l0]
-    if len(both) < 2:
-        return None
-    frame = pd.DataFrame(
-        [
-            charts.row(name, item, None, report.notes[name].control or "none", x=x, L0=decimal(x, 1),
-                       series="control" if name in report.controls else "dictionary")
-            for name, x, item in both
-        ]
-    )  # fmt: skip
-    frame["name"] = apart(frame)
-    free = alt.Scale(zero=False, padding=12)
-    chart = charts.points(frame, alt.X("x:Q", scale=free), alt.Y("y:Q", scale=free))
-    label = ", ".join(f"{name} {decimal(item.value)} at {decimal(x, 1)}" for name, x, item in both)
-    return charts.figure("Explained variance against L0", "share", "A", label, chart, frame)
-
-
-def apart(frame: pd.DataFrame) -> list[str]:
-    """Names of the dictionaries, empty where they would lie on one that is there already."""
-    spans = frame[["x", "y"]] - frame[["x", "y"]].min()
-    at = (spans / spans.max().replace(0, 1)).to_numpy()
-    kept: list[int] = []
-    for place in range(len(frame)):
-        if all(abs(at[place, 0] - at[other, 0]) > 0.3 or abs(at[place, 1] - at[other, 1]) > 0.1 for other in kept):
-            kept.append(place)
-    return [name if place in kept else "" for place, name in enumerate(frame["dictionary"])]
-
-
-def histogram(
-    title: str,
-    unit: str,
-    sets: Sequence[tuple[str, Sequence[float]]],
-    edges: Sequence[float],
-    x: alt.X,
-    rule: float | None = None,
-    worded: Callable[[float], str] = decimal,
-) -> Figure:
-    """Shares of each set in each bin, the second set faint behind the first; all sets on one scale.
-
-    `worded` says a value of the axis in words.
-    """
-    rows = []
-    for name, values in sets:
-        counts = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0].tolist()
-        for start, stop, n in zip(edges[:-1], edges[1:], counts, strict=True):
-            share = n / max(1, len(values))
-            told = {"of": name, "from": worded(start), "to": worded(stop), "share": percent(share), "counted": count(n)}
-            known = {"interval": "none: all are counted", "n": count(len(values)), "grade": "A"}
-            rows.append({"x": start, "until": stop, "y": share, "series": name, **told, **known})
-    label = "; ".join(
-        f"{name}, median {worded(float(np.median(values)))} of {count(len(values))}"
-        for name, values in sets
-        if len(values)
-    )
-    frame = pd.DataFrame(rows)
-    return charts.figure(title, unit, "A", label, charts.bars(frame, x, rule), frame)
-
-
-def powers(low: int) -> alt.X:
-    """An axis of shares from 10^low to 1, given as exponents."""
-    axis = alt.Axis(values=list(range(low, 1)), labelExpr="format(pow(10, datum.value), '.5~%')")
-    return alt.X("x:Q", scale=alt.Scale(domain=[low, 0]), axis=axis)
-
-
-def density_figures(report: Report) -> list[Figure]:
-    """How often features fire, dictionary by dictionary on the same axes."""
-    logs = {name: np.log10(report.densities[name]) for name in report.names if report.densities.get(name)}
-    if len(logs) < 2:
-        return []
-    low = math.floor(min(float(values.min()) for values in logs.values()))
-    edges = np.linspace(low, 0, BINS + 1).tolist()
-    unit = "share of features, by share of positions"
-    return [
-        histogram(f"How often features of {name} fire", unit, [(name, values.tolist())], edges, powers(low),
-                  worded=of_power)
-        for name, values in logs.items()
-    ]  # fmt: skip
-
-
-def law_figures(report: Report) -> list[Figure]:
-    """What dictionaries leave out against width, both on log scales, with the power law that was fitted to it."""
-    assert report.comparison is not None
-    found = []
-    for law, group in report.comparison.laws.groupby("law", sort=False):
-        fitted = dict(zip(texts(group, "quantity"), numbers(group, "value"), strict=True))
-        names = [name.removeprefix(LEFT_OUT) for name in fitted if name.startswith(LEFT_OUT)]
-        if "scale" not in fitted:
-            continue
-        rows = [
-            charts.row(name, item, x=report.notes[name].width, width=count(report.notes[name].width), series="")
-            for name in names
-            if (item := left_out(report, name, str(law))) is not None
-        ]
-        frame = pd.DataFrame(rows)
-        widths = np.geomspace(frame["x"].min(), frame["x"].max(), 20)
-        curve = list(zip(widths.tolist(), (fitted["scale"] * widths ** -fitted["exponent"]).tolist(), strict=True))
-        free = alt.Y("y:Q", scale=alt.Scale(type="log", nice=False, padding=8), axis=alt.Axis(format="~g"))
-        chart = charts.points(frame, charts.sizes(frame), free, curve)
-        label = f"a power law with the exponent {decimal(-fitted['exponent'])} over {plural(len(frame), 'size')}"
-        found.append(charts.figure(str(law).capitalize(), "both on log scales", "A", label, chart, frame))
-    return found
-
-
-def left_out(report: Report, name: str, law: str) -> Estimate | None:
-    """The loss that a power law is about."""
-    if law.startswith("loss rise"):
-        return report.estimate(name, "loss_rise")
-    item = report.estimate(name, "explained_variance")
-    return item and Estimate(1 - item.value, 1 - item.high, 1 - item.low, item.n, item.unscored, item.grade)
-
-
-def children_figures(report: Report) -> list[Figure]:
-    """How many features have no child, one, two …; random directions in the place of the larger are faint."""
-    assert report.comparison is not None
-    frame, found = report.comparison.children, []
-    for (smaller, larger), group in frame.groupby(["smaller", "larger"], sort=False):
-        sets = []
-        for word, name in (("none", "features"), ("random", "random directions")):
-            rows = group[group["control"] == word]
-            sets.append((name, np.repeat(rows["children"].clip(upper=MOST_CHILDREN), rows["features"]).tolist()))
-        edges = (np.arange(MOST_CHILDREN + 2) - 0.5).tolist()
-        most = f"datum.value == {MOST_CHILDREN} ? '{MOST_CHILDREN}+' : format(datum.value, 'd')"
-        axis = alt.Axis(values=list(range(MOST_CHILDREN + 1)), labelExpr=most)
-        x = alt.X("x:Q", scale=alt.Scale(domain=[edges[0], edges[-1]]), axis=axis)
-        title = f"Children of {smaller} in {larger}"
-        found.append(histogram(title, "share of features; faint: random directions", sets, edges, x))
-    return found
-
-
-def searched(report: Report) -> pd.DataFrame:
-    """Every decision about a concept whose candidates were searched among all features."""
-    assert report.comparison is not None
-    return report.comparison.concepts[report.comparison.concepts["way"] == "search"]
-
-
-def precision_figures(report: Report) -> list[Figure]:
-    """How precise the best candidate of each concept is, and of words that mean nothing; the line is the threshold."""
-    frame, found = searched(report), []
-    for name, group in frame.groupby("dictionary", sort=False):
-        group = group.dropna(subset=["precision"])
-        sets = [
-            (word, group.loc[group["pseudo"] == flag, "precision"].tolist())
-            for word, flag in (("concepts", False), ("pseudo-concepts", True))
-        ]
-        if all(values for _, values in sets):
-            # Most are small, and differ by powers of ten.
-            logs = [(word, np.log10(np.maximum(values, 10.0**LEAST)).tolist()) for word, values in sets]
-            edges = np.linspace(LEAST, 0, 2 * -LEAST + 1).tolist()
-            rule = math.log10(group["threshold"].iloc[0])
-            title = f"Precision of the best candidate in {name}"
-            unit = "share of concepts; faint: pseudo-concepts"
-            found.append(histogram(title, unit, logs, edges, powers(LEAST), rule, of_power))
-    return found
-
-
-def completeness_figure(report: Report) -> Figure | None:
-    """Share of concepts found against frequency x alive features, all sizes together, with the fitted curve."""
-    assert report.comparison is not None
-    frame = searched(report)
-    frame = frame[~frame["pseudo"] & (frame["frequency"] > 0) & frame["found"].notna()]
-    frame = frame[frame["dictionary"].isin(report.names)]
-    if frame.empty:
-        return None
-    alive = frame["dictionary"].map({name: report.notes[name].n_alive for name in report.names}).astype(float)
-    x = np.log10(frame["frequency"].astype(float) * alive)
-    left, right = math.floor(x.min()), math.ceil(x.max()) or 1
-    bins = np.minimum(((x - left) * 2).astype(int), 2 * (right - left) - 1)
-    rows = []
-    for name in reversed(report.names):
-        group = frame[frame["dictionary"] == name]
-        for part, values in group.groupby(bins.loc[group.index]):
-            if len(values) >= FEWEST:
-                middle = left + (int(part) + 0.5) / 2
-                share = float(values["found"].mean())
-                found = Estimate(share, *wilson(float(values["found"].sum()), len(values)), len(values), 0, "A")
-                series = "the largest" if name == report.names[-1] else "smaller"
-                about: dict[str, Any] = {"frequency × alive": f"{10**middle:.2g}", "series": series}
-                rows.append(charts.row(str(name), found, x=middle, **about))
-    law = report.comparison.laws[report.comparison.laws["law"].str.startswith("concepts found by search")]
-    fitted = {row["quantity"]: row["value"] for row in law.to_dict("records")}
-    curve: list[tuple[float, float]] = []
-    slope, intercept = fitted.get("slope", math.nan), fitted.get("intercept", math.nan)
-    if not math.isnan(slope) and not math.isnan(intercept):
-        xs = np.linspace(left, right, 40)
-        curve = list(zip(xs.tolist(), (1 / (1 + np.exp(-(intercept + slope * xs)))).tolist(), strict=True))
-    if not rows:
-        return None
-    drawn = pd.DataFrame(rows)
-    axis = alt.Axis(values=list(range(left, right + 1)), labelExpr="format(pow(10, datum.value), '~g')")
-    across = alt.X("x:Q", scale=alt.Scale(domain=[left, right]), axis=axis)
-    chart = charts.points(drawn, across, alt.Y("y:Q", scale=alt.Scale(domain=[0, 1])), curve)
-    label = f"{percent(float(frame['found'].mean()))} of {count(len(frame))} decisions"
-    title = "Concepts found against frequency × alive features"
-    unit = "share" + ("; line: one curve for all sizes" if curve else "")
-    return charts.figure(title, unit, "A", label, chart, drawn)
-
-
-# --- trees and tables
-
-
-@dataclass(frozen=True, slots=True)
-class Branch:
-    """A feature of a tree, what is said of it, and what descends from it; `page` says whether it has one."""
-
-    dictionary: str
-    feature: int
-    cosine: float
-    text: str
-    page: bool
-    below: tuple["Branch", ...]
-
-
-def explained(report: Report) -> dict[tuple[str, int], str]:
-    """The first explanation of every feature that was evaluated."""
-    found: dict[tuple[str, int], str] = {}
-    columns = texts(report.features, "dictionary"), report.features["feature"], texts(report.features, "explanation")
-    for name, feature, text in zip(*columns, strict=True):
-        found[name, int(feature)] = found.get((name, int(feature))) or text
-    return found
-
-
-def trees(report: Report) -> tuple[tuple[Branch, int], ...]:
-    """Each root with what descends from it, and how many descendants are left out."""
-    if report.comparison is None or report.comparison.chains.empty:
-        return ()
-    said, found = explained(report), []
-    frame = report.comparison.chains
-    first = (frame["generation"] == 0).cumsum()  # roots of several sites may share a number
-    for _, group in frame.groupby(first, sort=False):
-        rows = group.to_dict("records")
-        kept = rows[:LINES]
-        found.append((branch(kept[0], kept, said), len(rows) - len(kept)))
-    return tuple(found)
-
-
-def branch(item: dict[Hashable, Any], rows: list[dict[Hashable, Any]], said: dict[tuple[str, int], str]) -> Branch:
-    below = [row for row in rows if row["generation"] == item["generation"] + 1 and row["parent"] == item["feature"]]
-    key = (str(item["dictionary"]), int(item["feature"]))
-    return Branch(
-        *key,
-        float(item["cosine"]),
-        said.get(key, ""),
-        key in said,
-        tuple(branch(row, rows, said) for row in below),
-    )
-
-
-def tables(report: Report) -> tuple[Grid, ...]:
-    """What was measured of every dictionary, a table for each question; single categories of concepts stand apart."""
-    if report.comparison is None:
-        return ()
-    found = []
-    for start, title in GROUPS.items():
-        metrics = tuple(metric for metric, _ in report.metrics if metric.startswith(start) and metric.count(".") == 1)
-        rows = tuple((name, None, row(report, name, metrics, None)) for name in report.everyone)
-        kept = tuple(item for item in rows if any(cell.estimate for cell in item[2]))
-        if metrics and kept:
-            found.append(Grid(title, metrics, kept))
-    return tuple(found)
-
-
-@dataclass(frozen=True, slots=True)
-class EffectLine:
-    """How far a score of one dictionary is above another's."""
-
-    dictionary: str
-    against: str
-    metric: str
-    arm: str
-    difference: Estimate
-    rank_biserial: Estimate
-    detectable: float
-    paired: Estimate | None
-
-
-def effects(report: Report) -> tuple[EffectLine, ...]:
-    """Every primary score of a dictionary beside its controls and the next smaller one."""
-    start = "contrast."
-    found = []
-    for (name, metric, other, explainer, scorer), item in report.estimates.items():
-        base = metric.removeprefix(start)
-        if not metric.startswith(start) or base.count(".") != 1:
-            continue
-        near = {
-            word: report.estimates.get((name, f"{metric}.{word}", other, explainer, scorer))
-            for word in ("rank_biserial", "detectable", "paired")
-        }
-        rank, power = near["rank_biserial"], near["detectable"]
-        assert rank is not None and power is not None  # they are written together
-        found.append(EffectLine(name, other, base, f"{explainer} → {scorer}", item, rank, power.value, near["paired"]))
-    return tuple(found)
-
-
-@dataclass(frozen=True, slots=True)
-class ConceptLine:
-    """Which feature answers best to a concept, and whether it is its own."""
-
-    dictionary: str
-    concept: str
-    category: str
-    feature: int
-    precision: float
-    auroc: float
-    own: bool
-    page: bool
-
-
-@dataclass(frozen=True, slots=True)
-class AbsorbedLine:
-    """A feature whose counterpart in the next larger dictionary is often silent where it fires."""
-
-    dictionary: str
-    feature: int
-    page: bool
-    larger: str
-    counterpart: int
-    counterpart_page: bool
-    fired: int
-    absorbed: float
-    low: float
-    high: float
-    chance: float
-    said: str
-
-
-def absorbed(report: Report) -> tuple[AbsorbedLine, ...]:
-    """The most absorbed features of each dictionary."""
-    if report.comparison is None:
-        return ()
-    said, found = explained(report), []
-    frame = report.comparison.absorption.dropna(subset=["absorbed"])
-    for name in report.everyone:
-        own = frame[frame["dictionary"] == name].sort_values("absorbed", ascending=False, kind="stable")
-        for item in own.head(NAMED).to_dict("records"):
-            feature, counterpart = int(item["feature"]), int(item["counterpart"])
-            found.append(
-                AbsorbedLine(name, feature, (name, feature) in said, item["larger"], counterpart,
-                             (item["larger"], counterpart) in said, int(item["fired"]), item["absorbed"],
-                             item["low"], item["high"], item["null"], said.get((name, feature), ""))
-            )  # fmt: skip
-    return tuple(found)
-
-
-def concepts(report: Report) -> tuple[ConceptLine, ...]:
-    """The concepts of each dictionary whose best candidate is most precise."""
-    if report.comparison is None:
-        return ()
-    frame = searched(report)
-    frame = frame[~frame["pseudo"] & (frame["feature"] >= 0)]
-    said, found = explained(report), []
-    for name in report.everyone:
-        own = frame[frame["dictionary"] == name].sort_values("precision", ascending=False, kind="stable")
-        for item in own.head(NAMED).to_dict("records"):
-            feature = int(item["feature"])
-            found.append(
-                ConceptLine(name, item["concept"], item["category"], feature, item["precision"], item["auroc"],
-                            item["found"] == 1, (name, feature) in said)
-            )  # fmt: skip
-    return tuple(found)

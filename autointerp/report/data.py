@@ -250,6 +250,11 @@ class Report:
             self.estimates.get((dictionary, metric, control, arm.explainer, arm.scorer), anchored) if arm else anchored
         )
 
+    def known(self, metric: str, control: str = "none") -> list[tuple[str, Estimate]]:
+        """The dictionaries for which a number that belongs to no arm is known, smallest first."""
+        found = [(name, self.estimate(name, metric, None, control)) for name in self.everyone]
+        return [(name, item) for name, item in found if item is not None and item.scored]
+
     @cached_property
     def metrics(self) -> tuple[tuple[str, bool], ...]:
         """Metrics in the order of the frame, each with whether it belongs to an arm."""

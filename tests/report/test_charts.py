@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from builders import HOSTILE, LEXICAL, NAN, build, changed, hostile, with_comparison
 
-from autointerp.report import audit, charts, comparing
+from autointerp.report import audit, charts, comparing_figures
 from autointerp.report.data import Estimate, Report
 
 EXPRESSION = "datum['y'].z[0] ${alert(3)} {signal: width}"
@@ -37,7 +37,7 @@ def vars_of(found: Any) -> dict[str, Any]:
 
 
 def every(report: Report) -> tuple[charts.Figure, ...]:
-    return (*comparing.by_size(report), *comparing.figures(report))
+    return (*comparing_figures.by_size(report), *comparing_figures.figures(report))
 
 
 def expressions(spec: Any, inside: bool = False) -> Iterator[str]:
@@ -67,7 +67,7 @@ def test_no_name_is_ever_part_of_an_expression(name: str) -> None:
 
 def test_a_figure_tells_the_numbers_of_the_frame() -> None:
     report = build()
-    detection = comparing.by_size(report)[0]
+    detection = comparing_figures.by_size(report)[0]
     assert detection.id == "chart-detection" and detection.grade == "B"
     assert detection.label == "Detection: by dictionary size: demo-256 0.61, demo-512 0.66, demo-1024 0.71"
     first, *_, last = detection.told.to_dict("records")
@@ -79,7 +79,7 @@ def test_a_figure_tells_the_numbers_of_the_frame() -> None:
 
 
 def test_what_is_unscored_is_told_and_not_drawn() -> None:
-    figure = comparing.by_size(changed(build(), "detection.ap", NAN, NAN, "demo-512", LEXICAL))[0]
+    figure = comparing_figures.by_size(changed(build(), "detection.ap", NAN, NAN, "demo-512", LEXICAL))[0]
     row = figure.told[(figure.told["dictionary"] == "demo-512") & (figure.told["control"] == "none")].iloc[0]
     assert (row["value"], row["interval"], row["unscored"]) == ("unscored", "[no interval]", "3")
     assert "NaN" not in json.dumps(figure.vega)
@@ -87,27 +87,29 @@ def test_what_is_unscored_is_told_and_not_drawn() -> None:
 
 
 def test_charts_over_size_are_four_and_none_for_one_dictionary() -> None:
-    assert [figure.title for figure in comparing.by_size(build())] == [
+    assert [figure.title for figure in comparing_figures.by_size(build())] == [
         "Detection", "Sensitivity", "Explained variance", "Never fired",
     ]  # fmt: skip
-    assert comparing.by_size(build((1024,))) == ()
+    assert comparing_figures.by_size(build((1024,))) == ()
 
 
 def test_dictionaries_of_one_width_stand_under_their_names() -> None:
     report = named("demo-256")
     report.notes["demo-256"] = report.notes["demo-512"]
-    assert comparing.places(report) == ["demo-256", "demo-512", "demo-1024"]
-    assert comparing.by_size(report)[0].vega["scales"][0]["domain"] == list(report.names)
+    assert comparing_figures.places(report) == ["demo-256", "demo-512", "demo-1024"]
+    assert comparing_figures.by_size(report)[0].vega["scales"][0]["domain"] == list(report.names)
 
 
 def test_a_comparison_has_its_charts() -> None:
-    titles = [figure.title for figure in comparing.figures(with_comparison(build()))]
+    titles = [figure.title for figure in comparing_figures.figures(with_comparison(build()))]
     assert {title.split(" ")[0] for title in titles} == {"Explained", "How", "Children", "Concepts", "Precision"}
     assert len(titles) == len(set(titles))
 
 
 def test_bars_are_the_shares_of_a_histogram() -> None:
-    children = next(figure for figure in comparing.figures(with_comparison(build())) if "Children" in figure.title)
+    children = next(
+        figure for figure in comparing_figures.figures(with_comparison(build())) if "Children" in figure.title
+    )
     told = children.told.to_dict("records")
     assert [row["share"] for row in told if row["of"] == "features"][:3] == ["10%", "40%", "50%"]
     assert [row["counted"] for row in told if row["of"] == "random directions"][:3] == ["98", "2", "0"]
@@ -120,7 +122,7 @@ def test_a_law_is_drawn_with_its_curve() -> None:
     blank = {"law": "1 - explained variance against width", "low": NAN, "high": NAN, "n": 4, "note": ""}
     laws = pd.DataFrame([{**blank, "quantity": name, "value": value} for name, value in rows])
     report = dataclasses.replace(report, comparison=dataclasses.replace(report.comparison, laws=laws))
-    (figure,) = comparing.law_figures(report)
+    (figure,) = comparing_figures.law_figures(report)
     assert list(figure.told["value"]) == ["0.33", "0.29", "0.25", "0.21"]  # 1 - (0.67 + 0.04 (log2 width - 8))
     assert figure.told["interval"].iloc[0] == "[0.33, 0.33]"
     ends = [row for part in figure.vega["data"] for row in part.get("values", []) if set(row) == {"x", "y"}]
