@@ -14,7 +14,7 @@ import pytest
 from builders import HOSTILE, LEXICAL, NAN, SELF, build, changed, hostile, with_comparison, with_control
 
 from autointerp.measure.scores import PRIMARY
-from autointerp.report import comparing, plots, tables
+from autointerp.report import comparing_figures, plots, tables
 from autointerp.report.data import Report
 from autointerp.report.html import render
 
@@ -244,7 +244,8 @@ def test_a_control_is_marked_as_one(controlled: Report, page: Page) -> None:
 
 
 def test_a_control_is_in_no_plot_over_size(controlled: Report, report: Report) -> None:
-    assert [item.vega for item in comparing.by_size(controlled)] == [item.vega for item in comparing.by_size(report)]
+    drawn, alone = (comparing_figures.by_size(one) for one in (controlled, report))
+    assert [item.vega for item in drawn] == [item.vega for item in alone]
 
 
 def test_an_unbeaten_control_stands_on_the_first_screen(controlled: Report) -> None:
