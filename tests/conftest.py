@@ -1,5 +1,6 @@
 """Tiny subjects, made on the spot: nothing is downloaded and every forward pass takes milliseconds."""
 
+import gc
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,6 +33,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # No example is timed: workers share the cores with each other, and with whatever else this machine does.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays, so no garbage collection need look through all of it again."""
+    gc.collect()
+    gc.freeze()
+
 
 WORDS = (
     "the cat sat on the mat while seven green parrots counted old coins under a broken lamp and nobody asked why "

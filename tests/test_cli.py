@@ -15,6 +15,7 @@ import pytest
 
 from autointerp import assets, cli
 from autointerp.errors import WorkPending
+from tests import forks
 from tests import planted as plant
 from tests.planted import Planted
 
@@ -564,22 +565,20 @@ def test_one_stage_commands_work_in_order_and_refuse_out_of_order(command: Comma
 @pytest.mark.slow
 def test_the_command_itself(config: Path, tmp_path: Path) -> None:
     """The same, as a process: exit codes and what stands on stderr beside the log."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "AUTOINTERP_CACHE": str(tmp_path / "cache")}
-
-    def call(*words: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "autointerp", *map(str, words)],
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    wrong = call("run", "nowhere.toml")
+    cache = str(tmp_path / "cache")
+    wrong = subprocess.run(
+        [sys.executable, "-m", "autointerp", "run", "nowhere.toml"],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "AUTOINTERP_CACHE": cache},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
-    strict = call("run", config, "--set", "score.max_unscored=0.05")
-    assert strict.returncode == 3
-    assert "Traceback" not in strict.stderr
-    assert strict.stderr.splitlines()[0].startswith("collect   running, because it has not run yet")
-    assert strict.stderr.splitlines()[-1].startswith("Done, but 1 of 12")
+    strict = ("run", config, "--out", tmp_path, "--set", "score.max_unscored=0.05")
+    with forks.command(*strict, AUTOINTERP_CACHE=cache) as (process, stderr):
+        said = stderr.read().splitlines()
+    assert process.exitcode == 3
+    assert not any("Traceback" in line for line in said)
+    assert said[0].startswith("collect   running, because it has not run yet")
+    assert said[-1].startswith("Done, but 1 of 12")

@@ -17,7 +17,7 @@ import autointerp
 from autointerp import assets
 from autointerp.errors import UserError
 from tests import planted as plant
-from tests.forks import FORKS, command
+from tests.forks import command
 from tests.planted import Planted
 
 STAGES = ["collect", "evidence", "explain", "score", "report"]
@@ -237,17 +237,11 @@ def test_killed_at_every_stage_and_resumed_nothing_is_lost_or_asked_twice(
 
     def attempt(until: str, **more: str) -> int | None:
         """Run, and kill the process when it says `until`; the exit code."""
-        heard, said = FORKS.Pipe(duplex=False)
-        words = ["run", str(config), "--out", str(tmp_path)]
-        process = FORKS.Process(target=command, args=(words, environment | more, said))
-        process.start()
-        said.close()
-        with heard, open(heard.fileno(), encoding="utf-8", closefd=False) as lines:
-            for line in lines:
+        with command("run", config, "--out", tmp_path, **environment, **more) as (process, stderr):
+            for line in stderr:
                 if until and re.match(until, line):
                     process.kill()
                     break
-        process.join()
         return process.exitcode
 
     killed = -signal.SIGKILL
