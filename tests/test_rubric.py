@@ -10,7 +10,7 @@ import pytest
 import autointerp
 from autointerp import assets, config, rubric, toml
 from autointerp.errors import UserError
-from autointerp.explain import stage as explain
+from autointerp.explain import llm
 from autointerp.job import Job
 from tests import planted as plant
 
@@ -130,7 +130,7 @@ def test_a_run_with_pictures_asks_the_shipped_rubric_for_them(sees: bool, name: 
     built = toml.build(settings(), "it")
     role = built.explainers["e"]
     assert isinstance(role, config.LLMExplainer)
-    assert explain.question(job(built, sees), role).id == name
+    assert llm.rubric_of(role, job(built, sees)).id == name
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_a_run_asks_its_own_rubrics(tmp_path: Path) -> None:
     role = built.explainers["e"]
     assert isinstance(role, config.LLMExplainer)
     for sees in (False, True):
-        assert explain.question(job(built, sees), role).text == "Say what it is."
+        assert llm.rubric_of(role, job(built, sees)).text == "Say what it is."
     answers = toml.build(settings(rubric="detection") | {"rubrics": str(folder)}, "it")
     with pytest.raises(UserError, match="does not require 'explanation'"):
         explain.question(job(answers), answers.explainers["e"])  # type: ignore[arg-type]
