@@ -83,10 +83,12 @@
 
   function scoreOf(row) {
     const shown = state.index.shown[$("metric").value];
-    if (!shown) return { value: null, low: null, high: null, shuffled: null, reason: "", grade: state.index.columns.grade[row.at] };
+    if (!shown) return { value: null, low: null, high: null, shuffled: null, margin: null, reason: "", grade: state.index.columns.grade[row.at] };
     const at = row.at;
+    const [value, shuffled] = [shown.value[at], shown.shuffled[at]];
     return {
-      value: shown.value[at], low: shown.low[at], high: shown.high[at], shuffled: shown.shuffled[at],
+      value, low: shown.low[at], high: shown.high[at], shuffled,
+      margin: value === null || shuffled === null ? null : value - shuffled,
       reason: state.index.reasons[shown.reason[at]] || "", grade: shown.grade[at] || state.index.columns.grade[at],
     };
   }
@@ -100,13 +102,17 @@
       && (!$("by-explainer").value || row.explainer === $("by-explainer").value)
       && (!$("by-grade").value || score.grade === $("by-grade").value)
       && (wanted !== "alive" || !row.dead) && (wanted !== "dead" || row.dead)
-      && (wanted !== "unscored" || (!row.dead && score.value === null));
+      && (wanted !== "unscored" || (!row.dead && score.value === null))
+      && atLeast("least-score", score.value) && atLeast("least-margin", score.margin);
   }
+
+  // what has no value is at least nothing
+  const atLeast = (id, value) => $(id).value === "" || (value !== null && value >= Number($(id).value));
 
   function sortKey(row) {
     const score = scoreOf(row);
     return { feature: row.feature, text: row.lower || null, explainer: row.explainer || null, value: score.value, shuffled: score.shuffled,
-      density: row.density, max: row.max, grade: score.grade || null }[state.sort];
+      margin: score.margin, density: row.density, max: row.max, grade: score.grade || null }[state.sort];
   }
 
   function compare(left, right) {
@@ -151,6 +157,7 @@
       element("td", { class: "strip-cell" }, beside),
       element("td", { class: "number" }, value),
       element("td", { class: "number" }, score.shuffled === null ? "" : decimal(score.shuffled)),
+      element("td", { class: "number" }, score.margin === null ? "" : signed(score.margin)),
       element("td", { class: "number" }, percent(row.density)), element("td", { class: "number" }, compact(row.max)),
       element("td", {}, badge(score.grade)));
   }
@@ -776,7 +783,7 @@
     for (const button of document.querySelectorAll("[data-sort]")) {
       button.addEventListener("click", () => {
         const same = state.sort === button.dataset.sort;
-        const downFirst = ["value", "shuffled", "density", "max"].includes(button.dataset.sort);
+        const downFirst = ["value", "shuffled", "margin", "density", "max"].includes(button.dataset.sort);
         state.down = same ? !state.down : downFirst;
         state.sort = button.dataset.sort;
         refresh();

@@ -184,6 +184,31 @@ def test_filters(plain: Opened) -> None:
     assert plain.tab.locator("#list tbody .grade-B").count() == 0
 
 
+def test_rows_below_a_score_or_a_margin_can_be_left_out(plain: Opened) -> None:
+    plain.go()
+
+    def cells(column: int) -> list[str]:
+        return plain.tab.locator(f"#list tbody tr td:nth-child({column})").all_inner_texts()
+
+    plain.tab.select_option("#by-dictionary", "demo-512")
+    plain.tab.select_option("#by-explainer", "lexical")
+    everything = plain.tab.inner_text("#found")
+    plain.tab.fill("#least-score", "0.6")
+    above = cells(5)
+    assert above and all(re_number(value) and float(value) >= 0.6 for value in above)
+    assert plain.tab.inner_text("#found") != everything
+    plain.tab.fill("#least-score", "")
+    assert plain.tab.inner_text("#found") == everything
+    plain.tab.click("[data-sort=margin]")
+    margins = [float(value.replace("\u2212", "-")) for value in cells(7) if value]
+    assert margins == sorted(margins, reverse=True) and margins[0] > margins[-1]
+    middle = margins[len(margins) // 2]
+    plain.tab.fill("#least-margin", str(middle - 0.005))
+    kept = cells(7)
+    assert kept and all(value and float(value.replace("\u2212", "-")) >= middle - 0.01 for value in kept)
+    assert len(kept) < len(margins)
+
+
 def test_sort_puts_the_unscored_last_both_ways(plain: Opened) -> None:
     plain.go()
     plain.tab.select_option("#by-dictionary", "demo-256")
