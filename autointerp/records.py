@@ -1,7 +1,7 @@
 """The nouns of the project: small frozen records that stages hand to one another through the run directory."""
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -189,6 +189,16 @@ class Score:
     unscored: int
     reason: str
     circularity: str
+
+
+def as_row(record: Any) -> dict[str, Any]:
+    """The fields of a record by name, as a row of a table; a record within it becomes a dict as well.
+
+    Tuples stay what they are: dataclasses.asdict copies them element by element, which was most of the time that
+    evidence took to write.
+    """
+    values = ((field.name, getattr(record, field.name)) for field in fields(record))
+    return {name: as_row(value) if is_dataclass(value) else value for name, value in values}
 
 
 UNSCORED = float("nan")

@@ -76,9 +76,13 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, "utf-8", newline="")
 
 
-def write_table(path: Path, rows: Sequence[Mapping[str, Any]] | pd.DataFrame, schema: pa.Schema | None = None) -> None:
+def write_table(
+    path: Path, rows: Sequence[Mapping[str, Any]] | pd.DataFrame | pa.Table, schema: pa.Schema | None = None
+) -> None:
     """Parquet. A schema keeps the types of an empty table."""
-    if isinstance(rows, pd.DataFrame):
+    if isinstance(rows, pa.Table):
+        table = rows
+    elif isinstance(rows, pd.DataFrame):
         table = pa.Table.from_pandas(rows, preserve_index=False)
     else:
         table = pa.Table.from_pylist(list(rows), schema=schema)

@@ -87,7 +87,7 @@ class Contexts:
             start=start,
             document=int(self.document[row]),
             pieces=tuple(self.pieces[row][start : start + size]),
-            activations=(0.0,) * size if activations is None else tuple(float(a) for a in activations),
+            activations=(0.0,) * size if activations is None else tuple(activations.tolist()),
             grid=self.grids.get(row),
             label=self.labels[row],
         )

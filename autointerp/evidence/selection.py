@@ -19,7 +19,8 @@ SILENT = ("same_token", "near", "random")
 PRIOR_WINDOWS = 10.0  # firing windows of the pool that the histogram's shares weigh as much as
 STRIDE = 2**31  # numbers the windows of all contexts: row * STRIDE + window
 
-Firing = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]  # (row, position, activation) of one feature
+# (row, position, activation) of one feature, by row and then by position
+Firing = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,43 @@ class Pool:
     def __len__(self) -> int:
         return len(self.row)
 
+    @property
+    def key(self) -> NDArray[np.int64]:
+        """A number for each window, ascending."""
+        return self.row * STRIDE + self.window
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Which tokens the n windows of a pool hold, as pairs in the order of the token."""
+
+    token: NDArray[np.int64]
+    window: NDArray[np.int64]
+    n: int
+
+    def holding(self, token: int | None) -> NDArray[np.bool_]:
+        """The windows that hold a token, bool [n]; none of them holds None."""
+        found = np.zeros(self.n, dtype=bool)
+        if token is not None:
+            found[self.window[slice(*np.searchsorted(self.token, [token, token + 1]))]] = True
+        return found
+
 
 def build_pool(contexts: Contexts, split: int, size: int, rng: np.random.Generator) -> Pool:
     rows = np.sort(rng.permutation(np.flatnonzero((contexts.split == split) & (contexts.n_windows > 0)))[:size])
     row = np.repeat(rows, contexts.n_windows[rows])
     window = np.concatenate([np.arange(n) for n in contexts.n_windows[rows]]) if len(rows) else row
     return Pool(row, window)
+
+
+def held_in(contexts: Contexts, pool: Pool) -> Held:
+    """The tokens of a pool, whose contexts were read."""
+    size = contexts.size[pool.row]
+    starts = (pool.window * size).tolist()
+    windows = zip(pool.row.tolist(), starts, size.tolist(), strict=True)
+    token = np.array([t for row, start, n in windows for t in contexts.tokens[row][start : start + n]], dtype=np.int64)
+    order = np.argsort(token, kind="stable")
+    return Held(token[order], np.repeat(np.arange(len(pool)), size)[order], len(pool))
 
 
 def bin_shares(histogram: NDArray[np.int64], maximum: float, bins: int) -> NDArray[np.float64]:
@@ -64,10 +96,9 @@ def loudest(firing: Firing, size: NDArray[np.int64]) -> Firing:
     `size` are the positions in a window of each row.
     """
     row, position, activation = firing
-    key, group = np.unique(row * STRIDE + position // size[row], return_inverse=True)
-    largest = np.zeros(len(key), dtype=np.float32)
-    np.maximum.at(largest, group, activation)
-    return key // STRIDE, key % STRIDE, largest
+    key = row * STRIDE + position // size[row]
+    first = np.flatnonzero(np.diff(key, prepend=-1))
+    return key[first] // STRIDE, key[first] % STRIDE, np.maximum.reduceat(activation, first)
 
 
 def intervals(activation: NDArray[np.float32], maximum: float, bins: int) -> NDArray[np.int64]:
@@ -89,8 +120,8 @@ def window_shares(
     stand in for PRIOR_WINDOWS more.
     """
     row, window, largest = loudest(firing, size)
-    pooled = np.concatenate([pool.row * STRIDE + pool.window for pool in pools])
-    inside = np.isin(row * STRIDE + window, pooled)
+    pooled = np.concatenate([pool.key for pool in pools])
+    inside = among(row * STRIDE + window, np.sort(pooled))
     counts = np.bincount(intervals(largest[inside], maximum, bins), minlength=bins)
     return np.asarray((counts + PRIOR_WINDOWS * prior) / (counts.sum() + PRIOR_WINDOWS))
 
@@ -140,36 +171,31 @@ def silent_items(
     pool: Pool,
     firing: Firing,
     neighbours: Sequence[Firing],
-    favourite: int | None,
+    holds: NDArray[np.bool_],
     rng: np.random.Generator,
 ) -> list[Item]:
     """Silent windows of the pool, a third of each kind; what a kind cannot fill goes to the others.
 
-    The kinds divide the silent windows (same_token before near before random), and a window's weight is its kind's
-    share of them, so that hard cases are seen often without counting for more than they are.
+    `holds` [len(pool)] says which windows hold the feature's favourite token. The kinds divide the silent windows
+    (same_token before near before random), and a window's weight is its kind's share of them, so that hard cases are
+    seen often without counting for more than they are.
     """
-    silent, size = ~fires_in(pool, firing, contexts.size), contexts.size
-    holds = np.array(
-        [
-            favourite in contexts.tokens[r][w * size[r] : (w + 1) * size[r]]
-            for r, w in zip(pool.row, pool.window, strict=True)
-        ]
-    )
+    silent = ~fires_in(pool, firing, contexts.size)
     near = np.zeros(len(pool), dtype=bool)
     for other in neighbours:
-        near |= fires_in(pool, other, size)
+        near |= fires_in(pool, other, contexts.size)
     kinds = {
         "same_token": silent & holds,
         "near": silent & near & ~holds,
         "random": silent & ~near & ~holds,
     }
-    queues = {kind: list(rng.permutation(np.flatnonzero(flag))) for kind, flag in kinds.items()}
+    queues = {kind: rng.permutation(np.flatnonzero(flag)).tolist() for kind, flag in kinds.items()}
     chosen: dict[str, list[int]] = {kind: [] for kind in kinds}
     wanted = min(config.negatives, int(silent.sum()))
     while sum(map(len, chosen.values())) < wanted:
         for kind, queue in queues.items():
             if queue and sum(map(len, chosen.values())) < wanted:
-                chosen[kind].append(int(queue.pop()))
+                chosen[kind].append(queue.pop())
     total = sum(int(kinds[kind].sum()) for kind in kinds if chosen[kind])
     return [
         Item(
@@ -186,15 +212,24 @@ def silent_items(
 def fires_in(pool: Pool, firing: Firing, size: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Whether a feature fires in each window of a pool; `size` are the positions in a window of each row."""
     row, position, _ = firing
-    return np.isin(pool.row * STRIDE + pool.window, row * STRIDE + position // size[row])
+    return among(pool.key, row * STRIDE + position // size[row])
+
+
+def among(wanted: NDArray[np.int64], ascending: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of the wanted numbers stand in an ascending array."""
+    if not len(ascending):
+        return np.zeros(len(wanted), dtype=bool)
+    at = np.searchsorted(ascending, wanted)
+    return np.asarray(ascending[np.minimum(at, len(ascending) - 1)] == wanted)
 
 
 def window_activations(firing: Firing, r: int, w: int, window: int) -> NDArray[np.float32]:
     """Activations [window] of one window."""
     row, position, activation = firing
     dense = np.zeros(window, dtype=np.float32)
-    inside = (row == r) & (position // window == w)
-    dense[position[inside] - w * window] = activation[inside]
+    start, stop = np.searchsorted(row, [r, r + 1])
+    start, stop = start + np.searchsorted(position[start:stop], [w * window, (w + 1) * window])
+    dense[position[start:stop] - w * window] = activation[start:stop]
     return dense
 
 

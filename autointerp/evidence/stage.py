@@ -1,6 +1,7 @@
 """From sketches to evidence: draw features, replay the contexts that matter, choose items, write them down."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,23 @@ from autointerp.collect.stage import load_sketch
 from autointerp.errors import UserError
 from autointerp.evidence.replay import Contexts, Firings, Replay
 from autointerp.evidence.selection import (
+    STRIDE,
     Pool,
     bin_shares,
     build_pool,
     favourite_token,
     fires_in,
     firing_items,
+    held_in,
     silent_items,
     token_counts,
     window_shares,
 )
 from autointerp.job import Job
+from autointerp.measure.neighbours import nearest_others
 from autointerp.measure.statistics import token_entropy
 from autointerp.progress import log, progress
-from autointerp.records import SPLITS, Item
+from autointerp.records import SPLITS, Excerpt, Item, Split, as_row
 from autointerp.store import GRID, digest_of, write_table
 
 NEIGHBOURS = 3  # per feature, by cosine of feature vectors: where near negatives come from
@@ -79,7 +83,7 @@ POOL = pa.schema(
 POOL_FIRINGS = pa.schema(
     [("feature", pa.int64()), ("window", pa.int32()), ("position", pa.int32()), ("activation", pa.float32())]
 )
-SCHEMAS = {"": ITEMS, ".features": FEATURES, ".pool": POOL_FIRINGS}  # of a dictionary's tables, by ending
+TABLES = ("", ".features", ".pool")  # of a dictionary, by the ending of the file's name
 
 
 def inputs(job: Job) -> dict[str, str]:
@@ -126,9 +130,9 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
         for name in seeded:
             both = [(choices[name], firings[name]) for choices, firings in read if name in choices]
             parts = [tables(job, name, choice, contexts, pools, firings) for choice, firings in both]
-            for suffix, schema in SCHEMAS.items():
+            for suffix in TABLES:
                 path = folder / f"{name}{suffix}.parquet"
-                write_table(path, [row for part in parts for row in part[suffix]], schema)
+                write_table(path, pa.concat_tables([part[suffix] for part in parts]))
                 outputs.append(path)
             disagreements[name] = sum(disagreement(contexts, choice, firings) for choice, firings in both)
             advance(1)
@@ -182,8 +186,8 @@ def choose(job: Job, name: str, sketch: Sketch, drawn: Draw, contexts: Contexts,
             f"only {len(sketch.tracked):,} of its {dictionary.width:,} features were tracked when it was collected",
             "raise collect.tracked, or delete the run's folder collect/",
         )
-    nearest = neighbours(dictionary.feature_vectors.cpu(), features)
-
+    k = min(NEIGHBOURS, dictionary.width - 1)
+    nearest = nearest_others(dictionary.feature_vectors, features, k).index
     kept = [
         sketch.reservoir(kind, split)[0].numpy()[tracked]
         for kind in ("strongest", "uniform", "weighted")
@@ -195,10 +199,11 @@ def choose(job: Job, name: str, sketch: Sketch, drawn: Draw, contexts: Contexts,
 
 def tables(
     job: Job, name: str, choice: Choice, contexts: Contexts, pools: list[Pool], firings: Firings
-) -> dict[str, list[dict[str, Any]]]:
-    """Rows of the three tables of one dictionary, by the ending of their file's name."""
+) -> dict[str, pa.Table]:
+    """The three tables of one dictionary, by the ending of their file's name."""
     config, sketch, drawn = job.config.evidence, choice.sketch, choice.drawn
-    items: list[dict[str, Any]] = []
+    held = [held_in(contexts, pool) for pool in pools]
+    items: list[tuple[int, Split, Item]] = []
     summary: list[dict[str, Any]] = []
     columns = (column.tolist() for column in (choice.features, choice.tracked, choice.neighbours))
     for feature, row, near in zip(*columns, strict=True):
@@ -211,12 +216,13 @@ def tables(
             rng = job.rng("items", name, feature, split_name)
             firing_side = firing_items(contexts, config, split, firing, maximum, shares, rng)
             others = [firings.of(other) for other in near]
-            silent_side = silent_items(contexts, config, pools[split], firing, others, favourite, rng)
+            holds = held[split].holding(favourite)
+            silent_side = silent_items(contexts, config, pools[split], firing, others, holds, rng)
             if len(firing_side) < config.min_firing:
                 reason = reason or TOO_FEW_FIRING
             elif len(silent_side) < 3:
                 reason = reason or TOO_FEW_SILENT
-            items += [item_row(feature, split_name, item) for item in firing_side + silent_side]
+            items += [(feature, split_name, item) for item in firing_side + silent_side]
         summary.append(
             {
                 "feature": feature,
@@ -242,18 +248,12 @@ def tables(
             "histogram": [],
         }
         summary.append({"feature": feature, "dead": True, "selected_by": drawn.selected_by, **nothing})
-    return {
-        "": items,
-        ".features": summary,
-        ".pool": pool_firings(pools, firings, choice.features, contexts.size),
-    }
-
-
-def neighbours(vectors: torch.Tensor, features: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The nearest other features by cosine, [n, NEIGHBOURS]."""
-    cosine = vectors[features] @ vectors.T
-    cosine[torch.arange(len(features)), torch.from_numpy(features)] = -torch.inf
-    return cosine.topk(min(NEIGHBOURS, vectors.shape[0] - 1), dim=1).indices.numpy()
+    made = (
+        item_table(items),
+        pa.Table.from_pylist(summary, FEATURES),
+        pool_firings(pools, firings, choice.features, contexts.size),
+    )
+    return dict(zip(TABLES, made, strict=True))
 
 
 def disagreement(contexts: Contexts, choice: Choice, firings: Firings) -> int:
@@ -267,38 +267,33 @@ def disagreement(contexts: Contexts, choice: Choice, firings: Firings) -> int:
     return missing
 
 
-def item_row(feature: int, split: str, item: Item) -> dict[str, Any]:
-    return {
-        "feature": feature,
-        "split": split,
-        **asdict(item.excerpt),
-        "stratum": item.stratum,
-        "fires": item.fires,
-        "weight": item.weight,
-    }
+def item_table(chosen: Sequence[tuple[int, Split, Item]]) -> pa.Table:
+    """Items with their feature and split, column by column: as rows they would take as long as to be chosen."""
+    of_items = {name: [getattr(item, name) for _, _, item in chosen] for name in ("stratum", "fires", "weight")}
+    excerpts = [item.excerpt for _, _, item in chosen]
+    grids = [excerpt.grid and as_row(excerpt.grid) for excerpt in excerpts]
+    of_excerpts = {field.name: [getattr(excerpt, field.name) for excerpt in excerpts] for field in fields(Excerpt)}
+    features, splits = ([one[at] for one in chosen] for at in (0, 1))
+    return pa.table({"feature": features, "split": splits} | of_items | of_excerpts | {"grid": grids}, ITEMS)
 
 
 def pool_rows(contexts: Contexts, pools: list[Pool]) -> list[dict[str, Any]]:
     return [
-        {"split": split, **asdict(contexts.excerpt(int(r), int(w)))}
+        {"split": split, **as_row(contexts.excerpt(int(r), int(w)))}
         for split, pool in zip(SPLITS, pools, strict=True)
         for r, w in zip(pool.row, pool.window, strict=True)
     ]
 
 
-def pool_firings(
-    pools: list[Pool], firings: Firings, features: NDArray[np.int64], size: NDArray[np.int64]
-) -> list[dict[str, Any]]:
-    """Every firing of the evaluated features in the pool; `window` is the row of pool.parquet."""
-    positions = size.tolist()
-    number: dict[tuple[int, int], int] = {}
-    for pool in pools:
-        for key in zip(pool.row.tolist(), pool.window.tolist(), strict=True):
-            number[key] = len(number)
-    rows = []
-    for feature in features.tolist():
-        for r, p, a in zip(*(column.tolist() for column in firings.of(feature)), strict=True):
-            window = number.get((r, p // positions[r]))
-            if window is not None:
-                rows.append({"feature": feature, "window": window, "position": p % positions[r], "activation": a})
-    return rows
+def pool_firings(pools: list[Pool], firings: Firings, features: NDArray[np.int64], size: NDArray[np.int64]) -> pa.Table:
+    """Every firing of the evaluated features in the pool, in their order; `window` is the row of pool.parquet."""
+    key = np.concatenate([pool.key for pool in pools])
+    by_key = np.argsort(key)
+    columns = [firings.of(feature) for feature in features.tolist()]
+    feature = np.repeat(features, [len(row) for row, _, _ in columns])
+    row, position, activation = (np.concatenate(column) for column in zip(*columns, strict=True))
+    wanted = row * STRIDE + position // size[row]
+    at = np.minimum(np.searchsorted(key, wanted, sorter=by_key), len(key) - 1)
+    inside = key[by_key[at]] == wanted
+    found = (feature, by_key[at], position % size[row], activation)
+    return pa.table(dict(zip(POOL_FIRINGS.names, (column[inside] for column in found), strict=True)), POOL_FIRINGS)

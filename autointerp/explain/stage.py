@@ -1,7 +1,7 @@
 """Explain every scorable feature with every explainer of the run. Only the `explain` split is ever read here."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from autointerp.explain.explainer import Work, Written, explainer_of
 from autointerp.job import Job
 from autointerp.llm.providers import added
 from autointerp.progress import log
-from autointerp.records import Author, Explanation
+from autointerp.records import Author, Explanation, as_row
 from autointerp.store import digest_of, write_table
 
 AUTHOR = pa.struct([(name, pa.string()) for name in ("role", "provider", "requested", "resolved")])
@@ -68,7 +68,7 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
     if pending:
         raise pending[0]
     path = job.directory / "explanations.parquet"
-    write_table(path, [asdict(explanation) for explanation in found], TABLE)
+    write_table(path, [as_row(explanation) for explanation in found], TABLE)
     missing = sum(not explanation.text for explanation in found)
     log.info("  %d explanations, %d features left without one", len(found) - missing, missing)
     usage = job.usage("explainer", "chooser")

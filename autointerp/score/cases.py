@@ -6,11 +6,11 @@ from functools import cache
 from typing import Any, get_args
 
 import numpy as np
-import torch
 
 from autointerp.config import PARAPHRASED, CaseControl, RunConfig
 from autointerp.evidence.reader import DictionaryEvidence
 from autointerp.job import Job
+from autointerp.measure.neighbours import nearest_others
 from autointerp.measure.statistics import derangement
 from autointerp.records import UNSCORED, Explanation, Item, Verdict
 
@@ -81,7 +81,8 @@ def put(job: Job, group: Sequence[Explanation], others: Sequence[Explanation], f
     if foreign:
         texts["shuffled"] = foreign
     if len(others) > 1:
-        nearest = nearest_of(job, dictionary, [one.feature for one in others])
+        vectors = job.dictionaries[dictionary].feature_vectors[[one.feature for one in others]]
+        nearest = nearest_others(vectors, np.arange(len(others))).index[:, 0]
         nearest_text = {one.feature: others[at].text for one, at in zip(others, nearest, strict=True)}
         texts["hard_shuffled"] = [nearest_text[one.feature] for one in group]
     return [
@@ -109,15 +110,6 @@ def anyone(job: Job, drawn: Sequence[Explanation], one: Explanation) -> str:
     """The text of a drawn feature, as likely one as another."""
     rng = job.rng("shuffled", one.dictionary, one.explainer, one.feature)
     return drawn[int(rng.integers(len(drawn)))].text
-
-
-def nearest_of(job: Job, dictionary: str, features: Sequence[int]) -> list[int]:
-    """For each feature the place, among `features`, of the other one with the largest cosine of feature vectors."""
-    vectors = job.dictionaries[dictionary].feature_vectors[list(features)].float().cpu()
-    cosine = vectors @ vectors.T
-    cosine.fill_diagonal_(-torch.inf)
-    nearest: list[int] = cosine.argmax(dim=1).tolist()
-    return nearest
 
 
 def taken(

@@ -1,7 +1,7 @@
 """Put every explanation, and every control, to every scorer; keep the raw verdicts; turn them into scores."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from autointerp.llm.providers import added
 from autointerp.measure.scores import BASELINES, ORIGINAL, PRIMARY, Base, primary, score_features, standings
 from autointerp.plugins import SCORER
 from autointerp.progress import log, progress
-from autointerp.records import UNSCORED, Explanation, Score, Verdict
+from autointerp.records import UNSCORED, Explanation, Score, Verdict, as_row
 from autointerp.rubric import Rubric
 from autointerp.score import baselines, generalisation, paraphrase, sensitivity, truth
 from autointerp.score.cases import Case, about, all_cases, taken
@@ -140,7 +140,7 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
     verdicts += by_baselines(job, evidence, pool)
 
     path = job.directory / "verdicts.parquet"
-    write_table(path, [asdict(verdict) for verdict in verdicts], VERDICTS)
+    write_table(path, [as_row(verdict) for verdict in verdicts], VERDICTS)
     scores = all_scores(job, verdicts, explanations, evidence, resolved, paraphrases)
     carried, of_list = generalisation.run(job, evidence)
     scores = sorted(
@@ -154,7 +154,7 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
     outputs = [path, concepts_path, scores_path]
     if paraphraser is not None:
         outputs.append(job.directory / "paraphrases.parquet")
-        write_table(outputs[-1], [asdict(one) for one in paraphrases], explain.TABLE)
+        write_table(outputs[-1], [as_row(one) for one in paraphrases], explain.TABLE)
     if job.config.calibration is not None:
         outputs += write_truths(job, list(truth.verdicts(job, cases, evidence)), evidence)
     unscored = sum(bool(score.reason) for score in scores)
@@ -169,13 +169,13 @@ def run(job: Job) -> tuple[list[Path], dict[str, Any]]:
 
 def write_scores(path: Path, scores: Sequence[Score]) -> None:
     columns = [field.name for field in fields(Score)]
-    write_table(path, pd.DataFrame([asdict(score) for score in scores], columns=columns))
+    write_table(path, pd.DataFrame([as_row(score) for score in scores], columns=columns))
 
 
 def write_truths(job: Job, right: Sequence[Verdict], evidence: dict[str, DictionaryEvidence]) -> list[Path]:
     """The right answers to what judges were asked, and the scores that they make."""
     folder = job.directory / "truths"
-    write_table(folder / "verdicts.parquet", [asdict(verdict) for verdict in right], VERDICTS)
+    write_table(folder / "verdicts.parquet", [as_row(verdict) for verdict in right], VERDICTS)
     scores = score_features(right, bases_of(evidence), job.config.score.prevalence, job.config.seed)
     write_scores(folder / "scores.parquet", scores)
     return [folder / "verdicts.parquet", folder / "scores.parquet"]

@@ -25,6 +25,7 @@ from autointerp.evidence.selection import (
     favourite_token,
     fires_in,
     firing_items,
+    held_in,
     silent_items,
     token_counts,
 )
@@ -121,7 +122,8 @@ def silent(
     w: World, split: int = 0, seed: int = 0, favourite: int | None = 3, config: EvidenceConfig = CONFIG
 ) -> list[Item]:
     pool = build_pool(w.contexts, split, config.pool, rng(seed))
-    return silent_items(w.contexts, config, pool, w.firings.of(0), [w.firings.of(1)], favourite, rng(seed))
+    holds = held_in(w.contexts, pool).holding(favourite)
+    return silent_items(w.contexts, config, pool, w.firings.of(0), [w.firings.of(1)], holds, rng(seed))
 
 
 # ---- shares of activation intervals
@@ -372,6 +374,20 @@ def test_what_fires_in_the_pool_is_read_off_the_activations(seed: int) -> None:
 
 
 # ---- tokens
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_windows_that_hold_a_token_are_those_of_a_slow_search(seed: int) -> None:
+    w = world(seed)
+    pool = build_pool(w.contexts, 1, 20, rng(seed))
+    held = held_in(w.contexts, pool)
+    for token in (*range(30), 30, -1):
+        slow = [
+            token in w.contexts.tokens[r][at * WINDOW : (at + 1) * WINDOW]
+            for r, at in zip(pool.row.tolist(), pool.window.tolist(), strict=True)
+        ]
+        assert held.holding(token).tolist() == slow
+    assert not held.holding(None).any()
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -11,7 +11,7 @@ from scipy.special import betainccinv
 from torch import Tensor
 
 from autointerp.measure import neighbours
-from autointerp.measure.neighbours import directions_like, nearest, threshold
+from autointerp.measure.neighbours import directions_like, nearest, nearest_others, threshold
 from tests.directions import random_directions
 
 patient = settings(deadline=None)  # the machine may be busy
@@ -61,6 +61,22 @@ def test_a_neighbour_has_to_exist() -> None:
     for ask in (lambda: nearest(a, a, 4), lambda: nearest(a, a, 0)):
         with pytest.raises(AssertionError, match="have no"):
             ask()
+
+
+@patient
+@given(corners, st.integers(1, 6))
+def test_the_nearest_others_are_a_sorted_list_without_oneself(rows: list[list[int]], k: int) -> None:
+    vectors, k = torch.tensor(rows, dtype=torch.float32), min(k, len(rows) - 1)
+    asked = np.arange(len(rows))[::-2].copy()
+    found = nearest_others(vectors, asked, k)
+    for row, index, cosine in zip(asked.tolist(), found.index.tolist(), found.cosine.tolist(), strict=True):
+        (everyone,) = slow(vectors[row : row + 1], vectors, len(rows))
+        others = [(other, value) for other, value in everyone if other != row]
+        assert cosine == [value for _, value in others[:k]]
+        # Which of equals comes first or is left out is nobody's business; all are others, and each has its cosine.
+        assert len(set(index)) == k and {(other, value) for other, value in zip(index, cosine, strict=True)} <= set(
+            others
+        )
 
 
 # ---- chance

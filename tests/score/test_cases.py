@@ -15,7 +15,7 @@ from autointerp.config import RunConfig
 from autointerp.evidence.reader import DictionaryEvidence
 from autointerp.job import Job
 from autointerp.records import PICKED, SEEDED, Explanation
-from autointerp.score.cases import GENERIC, GENERIC_IMAGES, Case, all_cases, nearest_of, taken
+from autointerp.score.cases import GENERIC, GENERIC_IMAGES, Case, all_cases, taken
 from autointerp.store import stable_hash
 from autointerp.toml import build
 
@@ -74,8 +74,10 @@ def test_hard_shuffled_takes_the_nearest_other_feature_that_has_an_explanation(f
 def test_an_opposite_direction_is_far() -> None:
     vectors = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 0.0], [0.6, 0.8]])
     # cosines of row 0: -1, 0, 0.6; of row 1: -1, 0, -0.6; of row 3: 0.6, -0.6, 0
-    assert nearest_of(job({"d": vectors}), "d", [0, 1, 2, 3])[0] == 3
-    assert nearest_of(job({"d": vectors}), "d", [0, 1, 3]) == [2, 2, 0]  # places among the named, not features
+    every = all_cases(job({"d": vectors}), [explained(feature) for feature in range(4)])
+    assert texts(every, "hard_shuffled")[0] == "d 3 by ann"
+    named = all_cases(job({"d": vectors}), [explained(feature) for feature in (0, 1, 3)])
+    assert texts(named, "hard_shuffled") == {0: "d 3 by ann", 1: "d 3 by ann", 3: "d 0 by ann"}
 
 
 def test_generic_is_one_sentence_for_all() -> None:
