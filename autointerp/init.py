@@ -1,6 +1,6 @@
 """The first config of a user: written from a few answers, with what the files named in them say of themselves.
 
-Every comment in it is a description of config.py, so that none can come to say something else.
+Every comment in it is a description in `config`, so that none can come to say something else.
 """
 
 import inspect
