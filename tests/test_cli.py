@@ -447,7 +447,7 @@ def test_an_interrupt_ends_with_130(command: Command, config: Path, monkeypatch:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("autointerp.score.judge.judge", stop)
+    monkeypatch.setattr("autointerp.score.llm.judge", stop)
     ended = command("run", config)
     assert ended.code == 130
     assert ended.err == "Interrupted; nothing is lost: run the same command again.\n"
@@ -460,7 +460,7 @@ def test_work_that_is_left_ends_with_75(command: Command, config: Path, monkeypa
         raise WorkPending("you asked a model", "it is down", "run the same command again")
 
     with monkeypatch.context() as down:
-        down.setattr("autointerp.score.judge.judge", stop)
+        down.setattr("autointerp.score.llm.judge", stop)
         ended = command("run", config)
     assert ended.code == 75
     assert ended.err == "You asked a model, but it is down: run the same command again.\n"

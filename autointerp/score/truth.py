@@ -13,7 +13,7 @@ from autointerp.job import Job
 from autointerp.judge import asking
 from autointerp.judge.question import Said, Shown, excerpt
 from autointerp.records import Verdict
-from autointerp.score import judge
+from autointerp.score import llm
 from autointerp.score.cases import Case, about, taken
 from autointerp.subjects.rules import Rule
 
@@ -34,7 +34,7 @@ def verdicts(job: Job, cases: Sequence[Case], evidence: Mapping[str, DictionaryE
             rule = stated[case.explainer][case.dictionary, case.feature]
             if isinstance(role, LLMScorer):
                 texts = {question: asking.rubric_of(role, question, job.config, job.sees) for question in role.scores}
-                for asked in judge.questions(job, role, case, texts, evidence, {}, logprobs=False):
+                for asked in llm.questions(job, role, case, texts, evidence, {}, logprobs=False):
                     for shown in asked.group:
                         yield answered(case, asked.question, name, asked.rubric.name, shown, rule)
             elif isinstance(role, EmbeddingScorer):

@@ -18,7 +18,7 @@ from autointerp.rate import items, page
 from autointerp.rate.items import Material
 from autointerp.ratings import SCALE
 from autointerp.score.cases import all_cases
-from autointerp.score.judge import questions
+from autointerp.score.llm import questions
 from autointerp.store import RunDirectory
 from tests import planted as plant
 from tests.rate import rated

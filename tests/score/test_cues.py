@@ -32,7 +32,7 @@ from autointerp.judge.question import Shown
 from autointerp.measure import ranking
 from autointerp.pipeline import STAGES, do, open_job
 from autointerp.prompt import MARK, marked
-from autointerp.score import judge
+from autointerp.score import llm
 from autointerp.score.cases import Case
 from tests import planted
 
@@ -95,7 +95,7 @@ def ask(evaluated: tuple[Job, Any]) -> Ask:
             (feature, one)
             for feature in full
             for again in draws
-            for one in judge.questions(again, role, Case("d", feature, "a", "none", "x"), texts, evidence, {}, False)
+            for one in llm.questions(again, role, Case("d", feature, "a", "none", "x"), texts, evidence, {}, False)
         ]
 
     return asked

@@ -28,7 +28,7 @@ from autointerp.judge import asking
 from autointerp.judge.asking import Asked
 from autointerp.judge.question import Shown
 from autointerp.pipeline import STAGES, do, open_job
-from autointerp.score import judge
+from autointerp.score import llm
 from autointerp.score.cases import Case
 from tests import planted, sighted
 from tests.score.test_cues import resampled
@@ -106,7 +106,7 @@ def ask(evaluated: tuple[Job, DictionaryEvidence]) -> Ask:
             (feature, one)
             for feature in full
             for again in draws
-            for one in judge.questions(
+            for one in llm.questions(
                 again, role, Case("d", feature, "a", "none", "x"), texts, {"d": evidence}, pictures, False
             )
         ]
