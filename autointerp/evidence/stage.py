@@ -286,14 +286,15 @@ def pool_rows(contexts: Contexts, pools: list[Pool]) -> list[dict[str, Any]]:
 
 
 def pool_firings(pools: list[Pool], firings: Firings, features: NDArray[np.int64], size: NDArray[np.int64]) -> pa.Table:
-    """Every firing of the evaluated features in the pool, in their order; `window` is the row of pool.parquet."""
+    """Every firing of the evaluated features in the pool; `window` is the row of pool.parquet."""
     key = np.concatenate([pool.key for pool in pools])
     by_key = np.argsort(key)
-    columns = [firings.of(feature) for feature in features.tolist()]
-    feature = np.repeat(features, [len(row) for row, _, _ in columns])
-    row, position, activation = (np.concatenate(column) for column in zip(*columns, strict=True))
+    own = np.isin(firings.feature, features)
+    feature, row, position, activation = (
+        column[own] for column in (firings.feature, firings.row, firings.position, firings.activation)
+    )
     wanted = row * STRIDE + position // size[row]
-    at = np.minimum(np.searchsorted(key, wanted, sorter=by_key), len(key) - 1)
-    inside = key[by_key[at]] == wanted
-    found = (feature, by_key[at], position % size[row], activation)
+    at = by_key[np.minimum(np.searchsorted(key, wanted, sorter=by_key), len(key) - 1)]
+    inside = key[at] == wanted
+    found = (feature, at, position % size[row], activation)
     return pa.table(dict(zip(POOL_FIRINGS.names, (column[inside] for column in found), strict=True)), POOL_FIRINGS)
