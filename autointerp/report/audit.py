@@ -10,10 +10,11 @@ import altair as alt
 import pandas as pd
 
 from autointerp.measure.scores import PRIMARY
-from autointerp.report import charts
-from autointerp.report.data import Arm, Estimate, Report, flags, numbers, texts
-from autointerp.report.saying import Sentence, say, sign, told
-from autointerp.report.wording import count, decimal, interval, listing, plural
+from autointerp.report.data import Arm, Estimate, Report
+from autointerp.report.frames import flags, numbers, texts
+from autointerp.report.parts import charts
+from autointerp.report.words.saying import Sentence, say, sign, told
+from autointerp.report.words.wording import count, decimal, interval, listing, plural
 
 KIN = ("self-preference", "same-family gap", "circular share", "paraphrase change", "equal opportunity")
 OWED = ("owed to the explanation", "leaked share")

@@ -16,11 +16,12 @@ from autointerp.measure import answers as measure
 from autointerp.measure.causal import ranks
 from autointerp.measure.intervals import mean_interval
 from autointerp.records import Explanation
-from autointerp.report import charts
-from autointerp.report.charts import Figure
-from autointerp.report.data import Causal, Estimate, Report, texts
-from autointerp.report.saying import Sentence, say, sign
-from autointerp.report.wording import count, decimal, interval, listing, percent, plural, signed
+from autointerp.report.data import Causal, Estimate, Report
+from autointerp.report.frames import texts
+from autointerp.report.parts import charts
+from autointerp.report.parts.charts import Figure
+from autointerp.report.words.saying import Sentence, say, sign
+from autointerp.report.words.wording import count, decimal, interval, listing, percent, plural, signed
 
 SHOWN = 3  # prompts whose chain is drawn
 LINKS = 8  # features of a chain
@@ -35,47 +36,6 @@ STEERED = (
     "ablation.effect",
     "causal.above_random",
 )
-DEFINITIONS = {
-    "attribution.spearman_ablation": "Rank correlation, over the active features of a prompt, of attribution "
-    "(activation times the gradient of the answer along the feature) with what the answer loses when the feature is "
-    "ablated at that position. The answer is the logit of the right word less that of wrong ones. Mean over prompts, "
-    "with a bootstrap over prompts. random-feature: the same features in a random order.",
-    "activation.spearman_ablation": "The same for how loud the feature is.",
-    "attribution.overlap10": "Of the ten features at positions that mattered most by ablation, the share that is among "
-    "the ten most attributed. Where not all were ablated, those drawn stand for the others, and it leans upwards. "
-    "random-feature: what ten random ones reach.",
-    "activation.overlap10": "The same for the ten loudest.",
-    "ablation.loudness_rank": "Median rank by loudness, 1 the loudest, of the ten that mattered most, averaged over "
-    "prompts.",
-    "ablation.error_share": "|error| / (|error| + |features|): of what moves the answer to first order, the part that "
-    "runs through what the dictionary leaves out. 0: all of it is in features.",
-    "steering.concept_rate": "Share of the words that the subject writes with the feature clamped that are words of "
-    "its lexical explanation, less that of unsteered texts from the same openings with the same luck; at the dose that "
-    "was best on half of the openings, on the others. random-feature and density-matched: as hard a push along a "
-    "random direction, or along that of a feature that fires about as often, each at its own best dose.",
-    "steering.concept_rate_in_range": "The same at the best dose between 0 and 1 times the feature's own maximum.",
-    "steering.best_dose": "That dose, in multiples of the feature's own maximum.",
-    "steering.off_distribution": "1 where that dose is beyond what the feature ever reaches in the corpus.",
-    "steering.off_target": "Mean absolute change of the share of the words of the other steered features.",
-    "steering.loss_rise": "The subject's own loss, unsteered, on the text, less that on unsteered texts; nats a token.",
-    "ablation.effect": "Mean absolute change of the loss, in nats a token, on the contexts where the feature is "
-    "loudest, when it is ablated there. The controls take as much away along another direction at the same positions.",
-    "causal.above_random": "Mean share of the controls that the feature exceeds in steering and in ablation: 0.5 is as "
-    "if by lot.",
-}
-DEFINITIONS |= {
-    f"{name}{measure.SIZE}": f"{name} with effects counted by size, for or against the answer."
-    for name in (*measure.CORRELATIONS, *measure.OVERLAPS, measure.LOUDNESS)
-}
-DEFINITIONS |= {
-    f"{name}{suffix}": f"{name}{suffix}".removesuffix(suffix) + meaning
-    for name in [metric for metric in DEFINITIONS if "spearman" in metric or "overlap" in metric or "rank" in metric]
-    for suffix, meaning in (
-        (measure.LEFT_OUT, ": the lowest and the highest mean when one prompt is left out, in the place of bounds."),
-        (measure.FISHER, ": the mean of Fisher's z over prompts, as a correlation."),
-        (measure.CHANCE, ": how often random features have at least as many hits, over all prompts."),
-    )
-}
 
 
 # ---- gathering

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Iterable, Sequence
 
-from autointerp.report.data import Estimate, Report, numbers, texts
-from autointerp.report.saying import Sentence, say
-from autointerp.report.wording import count, decimal, interval, listing, percent, plural
+from autointerp.report.data import Estimate, Report
+from autointerp.report.frames import numbers, texts
+from autointerp.report.words.saying import Sentence, say
+from autointerp.report.words.wording import count, decimal, interval, listing, percent, plural
 
 
 def sentences(report: Report) -> tuple[Sentence, ...]:

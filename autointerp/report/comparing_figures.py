@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from autointerp.measure.intervals import wilson
-from autointerp.report import charts
-from autointerp.report.charts import Figure
-from autointerp.report.data import Arm, Estimate, Report, numbers, texts
-from autointerp.report.wording import count, decimal, percent, plural
+from autointerp.report.data import Arm, Estimate, Report
+from autointerp.report.frames import numbers, texts
+from autointerp.report.parts import charts
+from autointerp.report.parts.charts import Figure
+from autointerp.report.words.wording import count, decimal, percent, plural
 
 MOST_CHILDREN = 6  # so many and more share a bar
 BINS = 16

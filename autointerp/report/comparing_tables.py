@@ -4,8 +4,9 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
-from autointerp.report.data import Estimate, Report, texts
-from autointerp.report.tables import Grid, row
+from autointerp.report.data import Estimate, Report
+from autointerp.report.frames import texts
+from autointerp.report.parts.tables import Grid, row
 
 GROUPS = {
     "splitting.": "Splitting: what becomes of features in the next larger dictionary",

@@ -6,8 +6,9 @@ Each returns None where the run gives no cause for it.
 from autointerp.llm.lineage import normal_form
 from autointerp.measure.scores import PERCENTILE, PRIMARY
 from autointerp.records import PICKED
-from autointerp.report.data import Arm, Report, flags, texts
-from autointerp.report.saying import (
+from autointerp.report.data import Arm, Report
+from autointerp.report.frames import flags, texts
+from autointerp.report.words.saying import (
     FEW,
     Sentence,
     by_sign,
@@ -19,7 +20,7 @@ from autointerp.report.saying import (
     told,
     unscored_reasons,
 )
-from autointerp.report.wording import count, decimal, listing, masks, percent, plural
+from autointerp.report.words.wording import count, decimal, listing, masks, percent, plural
 
 
 def circular_arms(report: Report) -> Sentence | None:

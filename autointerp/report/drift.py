@@ -8,8 +8,9 @@ import pandas as pd
 from autointerp import history
 from autointerp.finished import Run, failed_gates, over_unscored
 from autointerp.measure.baseline import KEY, real, records
-from autointerp.report.data import Estimate, by_form
-from autointerp.report.plots import Mark, mark
+from autointerp.report.data import Estimate
+from autointerp.report.metrics.names import by_form
+from autointerp.report.parts.strips import Mark, mark
 
 COLUMNS = [
     "run", "date", "dictionary", "width", "metric", "explainer", "scorer", "rubric", "value", "low", "high", "n",

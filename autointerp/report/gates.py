@@ -8,7 +8,7 @@ import pandas as pd
 from autointerp.config import GateConfig, RunConfig
 from autointerp.finished import GATES
 from autointerp.measure.baseline import KEY, Kind, Row, Verdict, real, records, verdict
-from autointerp.report.wording import decimal, plural
+from autointerp.report.words.wording import decimal, plural
 
 NO_NUMBER = "there is no such number in this run"
 SINCE = ("fall", "rise")  # limits on a difference

@@ -22,7 +22,6 @@ from autointerp.finished import Run
 from autointerp.report import (
     audit,
     causal,
-    charts,
     comparing,
     comparing_figures,
     comparing_tables,
@@ -30,13 +29,15 @@ from autointerp.report import (
     gates,
     methods,
     payload,
-    plots,
     sentences,
     tables,
     watch,
-    wording,
 )
 from autointerp.report.data import GRADES, Report
+from autointerp.report.metrics.labels import label
+from autointerp.report.parts import charts
+from autointerp.report.parts import strips as plots
+from autointerp.report.words import wording
 
 NOTHING = "'none'"
 
@@ -161,7 +162,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         finalize=lambda value: wording.visible(value) if type(value) is str else value,
     )
-    words = ("count", "decimal", "signed", "interval", "percent", "label", "model_name", "plural", "told")
-    made.filters |= {name: getattr(wording, name) for name in words}
+    words = ("count", "decimal", "signed", "interval", "percent", "model_name", "plural", "told")
+    made.filters |= {name: getattr(wording, name) for name in words} | {"label": label}
     made.globals["strip_width"] = plots.STRIP_WIDTH
     return made

@@ -15,18 +15,16 @@ from typing import Any
 
 from autointerp.audit.circularity import MEANING
 from autointerp.report import causal
-from autointerp.report.charts import Figure, library
-from autointerp.report.data import FeatureEvidence, Passage, Report, by_form, flags, numbers, texts
-from autointerp.report.plots import domain
-from autointerp.report.wording import visible
+from autointerp.report.columns import FEATURES
+from autointerp.report.data import FeatureEvidence, Passage, Report
+from autointerp.report.frames import flags, numbers, texts
+from autointerp.report.metrics.names import by_form, domain
+from autointerp.report.parts.charts import Figure, library
+from autointerp.report.words.wording import visible
 
 CHUNK = 200
 MAP_STEPS = 4095  # places along a side of the map
 PICTURES = 100  # in a block: some 200 kB
-FIXED = (
-    "dictionary", "feature", "dead", "n_fired", "density", "max_activation", "selected_by", "explainer", "explanation",
-    "scorer", "circularity",
-)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -225,7 +223,7 @@ def dictionary_facts(report: Report, name: str) -> dict[str, Any]:
 
 def listed_metrics(report: Report) -> list[str]:
     """Metrics that the list can show and sort by; detection.ap first, because it is the primary one."""
-    metrics = [str(name) for name in report.features.columns if name not in FIXED and not by_form(str(name))]
+    metrics = [str(name) for name in report.features.columns if name not in FEATURES and not by_form(str(name))]
     return sorted(metrics, key=lambda name: name != "detection.ap")
 
 

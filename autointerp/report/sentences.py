@@ -5,9 +5,10 @@ from itertools import pairwise
 
 from autointerp.measure.scores import PRIMARY
 from autointerp.report import tables
-from autointerp.report.data import Arm, Report, numbers, texts
+from autointerp.report.data import Arm, Report
 from autointerp.report.distrust import DOUBTS
-from autointerp.report.saying import (
+from autointerp.report.frames import numbers, texts
+from autointerp.report.words.saying import (
     FEW,
     Sentence,
     Sign,
@@ -22,7 +23,7 @@ from autointerp.report.saying import (
     told,
     unscored_reasons,
 )
-from autointerp.report.wording import count, decimal, interval, listing, percent, plural
+from autointerp.report.words.wording import count, decimal, interval, listing, percent, plural
 
 
 def lead(report: Report) -> Sentence:

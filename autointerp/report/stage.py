@@ -26,57 +26,17 @@ from autointerp.measure import dictionaries as measure
 from autointerp.measure.baseline import changes
 from autointerp.records import Explanation
 from autointerp.report import causal, html, watch
-from autointerp.report.data import (
-    COMPARED,
-    Arm,
-    Baseline,
-    Counts,
-    DictionaryNote,
-    FeatureEvidence,
-    Passage,
-    Report,
-    Settings,
-)
+from autointerp.report.columns import CIRCULARITY, COSTS, FEATURES, ROLES, SCORES
+from autointerp.report.data import Arm, Baseline, Counts, DictionaryNote, FeatureEvidence, Passage, Report, Settings
 from autointerp.report.gates import judged
+from autointerp.report.metrics.names import COMPARED
 from autointerp.report.summary import summary
 from autointerp.store import digest, digest_of, write_text
 
-SCORES = [
-    "dictionary",
-    "feature",
-    "metric",
-    "control",
-    "explainer",
-    "scorer",
-    "rubric",
-    "value",
-    "low",
-    "high",
-    "n",
-    "unscored",
-    "unscored_reason",
-    "circularity",
-]
-FEATURES = [
-    "dictionary",
-    "feature",
-    "dead",
-    "n_fired",
-    "density",
-    "max_activation",
-    "selected_by",
-    "explainer",
-    "explanation",
-    "scorer",
-    "circularity",
-]
-CIRCULARITY = ["effect", "value", "low", "high", "n", "power", "identified", "note"]
-COSTS = ["role", "provider", "model", "requests", "cached", "input_tokens", "output_tokens", "price_usd", "seconds"]
 WHOLE = ("explained_variance", "loss_recovered", "loss_rise")  # metrics of a dictionary that can be without a value
 TOO_FEW = "too few features to compare"
 NOTHING_DRAWN = "no feature was drawn by seed"
 SHOWN_FIRING, SHOWN_SILENT = 3, 2  # excerpts on a feature page, per interval and per kind of silence
-ROLES = ["role", "requested", "resolved", "provider", "developer", "family", "generation", "known"]
 
 
 def inputs(job: Job) -> dict[str, str]:

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 
 from autointerp.compare.tables import Comparison
-from autointerp.report.data import AGAINST, COMPARED, Arm, DictionaryNote, Report
+from autointerp.report.data import AGAINST, Arm, DictionaryNote, Report
+from autointerp.report.metrics.names import COMPARED
 from autointerp.report.stage import TOO_FEW, hollow
 
 ROLES = ("explainer", "scorer", "generator")

@@ -8,29 +8,14 @@ import pandas as pd
 
 from autointerp.audit.roles import Roles
 from autointerp.job import Job
-from autointerp.report.data import Estimate, Report, Watched, texts
-from autointerp.report.saying import Sentence, say
-from autointerp.report.wording import count, listing, plural
+from autointerp.report.data import Estimate, Report, Watched
+from autointerp.report.frames import texts
+from autointerp.report.words.saying import Sentence, say
+from autointerp.report.words.wording import count, listing, plural
 from autointerp.watch.search import BENIGN, CONCERNING, CORPUS, NAMED, NOT_FOUND, PERMUTED, SEARCH, WORDS
 
 TELLS = 0.05  # p at or below which a feature is said to tell texts of concern from their twins
 SHOWN = 3  # texts of a kind
-DEFINITIONS = {
-    "watch.*.tpr": "True-positive rate: the share of a list's texts of concern in which the feature fires that tells "
-    "them best from their benign twins. Feature and threshold are chosen on half of the pairs, and this is the other "
-    "half. permuted: the same search where a coin says which text of a pair is of concern; its bounds are the middle "
-    "95% of such searches. words: the same search among words in the place of features.",
-    "watch.*.fpr_twins": "The share of the benign twins of these texts in which it fires as well.",
-    "watch.*.fpr": "The share of the benign texts of all lists in which it fires. The threshold allows for a fixed "
-    "share on the half that chooses it; on the other half it comes out as it does.",
-    "watch.*.corpus_rate": "The share of documents of the score split in whose excerpts it fires.",
-}
-
-
-def of_any_list(metric: str) -> str:
-    """A metric of a list as what it is of any list; other metrics as they are."""
-    question, _, rest = metric.partition(".")
-    return f"watch.*.{rest.rpartition('.')[2]}" if question == "watch" else metric
 
 
 def gather(job: Job, roles: Roles) -> Watched:

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 from builders import HOSTILE, LEXICAL, NAN, build, changed, hostile, with_comparison
 
-from autointerp.report import audit, charts, comparing_figures
+from autointerp.report import audit, comparing_figures
 from autointerp.report.data import Estimate, Report
+from autointerp.report.parts import charts
 
 EXPRESSION = "datum['y'].z[0] ${alert(3)} {signal: width}"
 CODE = ("signal", "expr", "test", "update", "filter", "init", "on", "events")

@@ -14,9 +14,10 @@ import pytest
 from builders import HOSTILE, LEXICAL, NAN, SELF, build, changed, hostile, with_comparison, with_control
 
 from autointerp.measure.scores import PRIMARY
-from autointerp.report import comparing_figures, plots, tables
+from autointerp.report import comparing_figures, tables
 from autointerp.report.data import Report
 from autointerp.report.html import render
+from autointerp.report.parts import strips as plots
 
 
 class Page(HTMLParser):

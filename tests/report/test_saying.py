@@ -8,8 +8,8 @@ from builders import NAN, estimate
 
 from autointerp.dictionaries import controls
 from autointerp.dictionaries.canonical import Dictionary
-from autointerp.report import saying
 from autointerp.report.data import Estimate
+from autointerp.report.words import saying
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ import pytest
 from builders import GAIN, LEXICAL, NAN, SELF, UNBEATEN, beside, build, changed, said, with_control
 
 from autointerp.records import PICKED
-from autointerp.report import distrust, saying, sentences
+from autointerp.report import distrust, sentences
 from autointerp.report.data import Arm, DictionaryNote, Report
+from autointerp.report.words import saying
 
 # --- headline
 

@@ -3,7 +3,7 @@
 import pytest
 from builders import NAN, estimate
 
-from autointerp.report.wording import decimal, interval, listing, percent, signed
+from autointerp.report.words.wording import decimal, interval, listing, percent, signed
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from autointerp.measure.intervals import Interval, difference_interval
-from autointerp.report.data import Arm, Estimate, Report, numbers, texts
-from autointerp.report.wording import decimal, interval, listing, signed
+from autointerp.report.data import Arm, Estimate, Report
+from autointerp.report.frames import numbers, texts
+from autointerp.report.words.wording import decimal, interval, listing, signed
 
 Sign = Literal["above", "below", "undecided", "unscored"]
 FEW = 30  # below this many features a bootstrap interval is too narrow

@@ -3,21 +3,11 @@
 import math
 from dataclasses import dataclass
 
-from autointerp.measure.scores import PERCENTILE
 from autointerp.report.data import Arm, Estimate, Report
-from autointerp.report.wording import decimal
+from autointerp.report.metrics.names import domain
+from autointerp.report.words.wording import decimal
 
 STRIP_WIDTH = 200.0
-
-
-def domain(metric: str) -> tuple[float, float]:
-    """The axis of a metric: the whole range it can take, so that no difference is made to look large."""
-    if metric.endswith(PERCENTILE):
-        return 0.0, 1.0
-    top = 3.0 if metric.startswith("specificity.") else 2.0 if metric.startswith("sensitivity.normalised") else 1.0
-    top = 10.0 if metric.startswith("steering.best_dose") else top
-    signed_metric = ".minus_" in metric or metric.startswith(("simulation.", "agreement.", "steering."))
-    return (-top, top) if signed_metric else (0.0, top)
 
 
 @dataclass(frozen=True, slots=True)

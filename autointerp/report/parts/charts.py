@@ -21,7 +21,7 @@ import vl_convert
 from markupsafe import Markup
 
 from autointerp.report.data import Arm, Estimate
-from autointerp.report.wording import count, decimal, interval, visible
+from autointerp.report.words.wording import count, decimal, interval, visible
 
 Layers = alt.LayerChart | alt.FacetChart  # what alt.layer is said to return
 WIDTH, HEIGHT = 320, 190
