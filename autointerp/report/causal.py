@@ -11,11 +11,9 @@ import pandas as pd
 
 from autointerp.causal.answers import PROMPT, TWO_HOPS
 from autointerp.causal.steer import MATCHED, NONE, RANDOM
-from autointerp.job import Job
 from autointerp.measure import answers as measure
 from autointerp.measure.causal import ranks
 from autointerp.measure.intervals import mean_interval
-from autointerp.records import Explanation
 from autointerp.report.data import Causal, Estimate, Report
 from autointerp.report.frames import texts
 from autointerp.report.parts import charts
@@ -36,24 +34,6 @@ STEERED = (
     "ablation.effect",
     "causal.above_random",
 )
-
-
-# ---- gathering
-
-
-def gather(job: Job, explanations: Sequence[Explanation]) -> Causal:
-    """What the stage has left in the run directory."""
-    folder = job.directory / "causal"
-    answers, curves, words = (pd.read_parquet(folder / f"{name}.parquet") for name in ("answers", "curves", "words"))
-    facts = job.directory.facts("causal")
-    said = {(one.dictionary, one.feature): one.text for one in reversed(explanations) if one.text}
-    return Causal(answers, measure.by_prompt(answers, job.config.seed), curves, words, facts["left_out"], said)
-
-
-def of_dictionaries(job: Job, found: Causal, widths: Mapping[str, int]) -> list[dict[str, Any]]:
-    """Rows of dictionaries.csv about prompts."""
-    asked = found.answers[found.answers["kind"] == PROMPT]
-    return measure.all_dictionaries(asked, widths, job.config.seed, job.config.score.resamples)
 
 
 # ---- the section

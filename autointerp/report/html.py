@@ -26,7 +26,6 @@ from autointerp.report import (
     comparing_figures,
     comparing_tables,
     drift,
-    gates,
     methods,
     payload,
     sentences,
@@ -37,6 +36,7 @@ from autointerp.report.data import GRADES, Report
 from autointerp.report.metrics.labels import label
 from autointerp.report.parts import charts
 from autointerp.report.parts import strips as plots
+from autointerp.report.sections import gates
 from autointerp.report.words import wording
 
 NOTHING = "'none'"

@@ -22,6 +22,7 @@ from autointerp.config import RunConfig
 from autointerp.errors import UserError
 from autointerp.job import Job
 from autointerp.report import stage as report
+from autointerp.report.gather.directory import gather
 from autointerp.report.union import Names, renamed, united
 from autointerp.store import RunDirectory
 
@@ -44,7 +45,7 @@ def compare(runs: Sequence[str | Path], out: str | Path = "runs") -> Path:
     try:
         refuse_unlike(jobs)
         names = named({name: job.config for name, job in jobs.items()})
-        every = {run: renamed(report.gather(job), names[run]) for run, job in jobs.items()}
+        every = {run: renamed(gather(job), names[run]) for run, job in jobs.items()}
         found = compared(jobs, names)
     finally:
         for job in jobs.values():

@@ -8,8 +8,8 @@ import pandas as pd
 
 from autointerp.compare.tables import Comparison
 from autointerp.report.data import AGAINST, Arm, DictionaryNote, Report
+from autointerp.report.gather.tables import TOO_FEW, hollow
 from autointerp.report.metrics.names import COMPARED
-from autointerp.report.stage import TOO_FEW, hollow
 
 ROLES = ("explainer", "scorer", "generator")
 

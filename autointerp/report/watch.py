@@ -6,9 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from autointerp.audit.roles import Roles
-from autointerp.job import Job
-from autointerp.report.data import Estimate, Report, Watched
+from autointerp.report.data import Estimate, Report
 from autointerp.report.frames import texts
 from autointerp.report.words.saying import Sentence, say
 from autointerp.report.words.wording import count, listing, plural
@@ -16,14 +14,6 @@ from autointerp.watch.search import BENIGN, CONCERNING, CORPUS, NAMED, NOT_FOUND
 
 TELLS = 0.05  # p at or below which a feature is said to tell texts of concern from their twins
 SHOWN = 3  # texts of a kind
-
-
-def gather(job: Job, roles: Roles) -> Watched:
-    """What the stage has left in the run directory. A feature that an explanation points to has its author's grade."""
-    folder = job.directory / "watch"
-    found, shown, lists = (pd.read_parquet(folder / f"{name}.parquet") for name in ("found", "texts", "lists"))
-    grades = [roles.arm(explainer, "") if explainer else "A" for explainer in texts(found, "explainer")]
-    return Watched(found.assign(circularity=grades), shown, lists)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from builders import LEXICAL, NAN, SELF, number
 from autointerp import toml
 from autointerp.finished import GATES
 from autointerp.measure import baseline
-from autointerp.report.gates import judged, tally
+from autointerp.report.gather.gates import judged
+from autointerp.report.sections.gates import tally
 
 MEANS = pd.DataFrame(
     [

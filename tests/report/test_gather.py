@@ -9,7 +9,7 @@ import pytest
 
 import autointerp
 from autointerp.measure.dictionaries import Figures
-from autointerp.report.stage import unscored_table
+from autointerp.report.gather.tables import unscored_table
 from tests import planted as plant
 
 LOSSES = {kind: np.array([1.0, np.nan]) for kind in ("clean", "substituted", "ablated", "positions")}

@@ -8,7 +8,7 @@ import pandas as pd
 from autointerp.config import GateConfig, RunConfig
 from autointerp.finished import GATES
 from autointerp.measure.baseline import KEY, Kind, Row, Verdict, real, records, verdict
-from autointerp.report.words.wording import decimal, plural
+from autointerp.report.words.wording import decimal
 
 NO_NUMBER = "there is no such number in this run"
 SINCE = ("fall", "rise")  # limits on a difference
@@ -103,12 +103,3 @@ def told(kind: Kind, found: Row) -> str:
     if isnan(low) or isnan(high):
         return f"{number}, which has no interval and decides alone"
     return f"{number} [{decimal(low, 3)}, {decimal(high, 3)}], n = {int(found['n'])}"
-
-
-def tally(gates: pd.DataFrame) -> str:
-    """How many verdicts there are of each kind, in words; empty without gates."""
-    if gates.empty:
-        return ""
-    counts = [(word, int((gates["verdict"] == word).sum())) for word in ("failed", "undecided", "passed")]
-    said = ", ".join(f"{n} {word}" for word, n in counts if n)
-    return f"{plural(len(gates), 'gate')}: {said}"
