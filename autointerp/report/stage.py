@@ -5,9 +5,9 @@ from typing import Any
 
 from autointerp import assets, sheets
 from autointerp.job import Job
-from autointerp.report import html
 from autointerp.report.data import Report
 from autointerp.report.gather.directory import gather
+from autointerp.report.page import html
 from autointerp.report.summary import summary
 from autointerp.store import digest, digest_of, write_text
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator
 
-from autointerp.report.html import render
+from autointerp.report.page.html import render
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "report"))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from builders import HOSTILE, build, with_comparison
 from test_charts import EXPRESSION, named
 from test_report import Opened, browser, opened
+
+from tests.report.builders import HOSTILE, build, with_comparison
 
 __all__ = ["browser"]
 pytestmark = pytest.mark.browser

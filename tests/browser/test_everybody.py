@@ -10,14 +10,14 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
-from autointerp.report.html import render, render_audit
+from autointerp.report.page.html import render, render_audit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "report"))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from builders import build, with_comparison, with_control
 from test_report import Opened, browser, opened
 
-from tests.report.test_causal_section import report_of, steered
+from tests.report.builders import build, with_comparison, with_control
+from tests.report.sections.test_causal import report_of, steered
 
 __all__ = ["browser"]
 pytestmark = pytest.mark.browser

@@ -14,12 +14,13 @@ from playwright.sync_api import Browser
 from autointerp import pictures
 from autointerp.records import Grid
 from autointerp.report.data import FeatureEvidence, Passage
-from autointerp.report.html import render
+from autointerp.report.page.html import render
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "report"))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from builders import HOSTILE, build
 from test_report import Opened, browser, opened
+
+from tests.report.builders import HOSTILE, build
 
 __all__ = ["browser"]
 pytestmark = pytest.mark.browser
