@@ -1,6 +1,6 @@
 """Everything that the page and the files say, from the run directory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any
 
@@ -50,13 +50,6 @@ def gather(job: Job) -> Report:
     roles = Roles(cfg, explanations, records["score"].facts["resolved"], paraphrases)
     features = feature_table(cfg, order, evidence, explanations, scores, roles)
     picked = picked_of(evidence)
-    counts, masked = records["collect"].facts["counts"], records["collect"].facts["masked"]
-    arms = []
-    for explainer, scorer, grade in roles.arms():
-        own = scores[(scores["explainer"] == explainer) & (scores["scorer"] == scorer) & (scores["control"] == "none")]
-        if len(own):
-            n_features = len(sampled(own, picked).drop_duplicates(["dictionary", "feature"]))
-            arms.append(Arm(explainer, scorer, grade, n_features))
     dictionaries = measure.summarise(scores, figures, entropies, order, cfg.seed, cfg.score.resamples, picked)
     done = what_features_do(job, explanations) if cfg.causal is not None else None
     comparison = compared.read(job.directory / "compare") if cfg.compare is not None else None
@@ -80,20 +73,7 @@ def gather(job: Job) -> Report:
         hooks=tuple(sorted({conventions[name]["hook"] for name in order if not cfg.dictionaries[name].control})),
         seed=cfg.seed,
         command=f"autointerp run {job.directory / 'run.toml'}",
-        counts=Counts(
-            documents=counts["documents"],
-            contexts=counts["contexts"],
-            tokens=counts["tokens"],
-            positions=counts["positions"],
-            masked=masked,
-            dropped_tails=counts["tails_dropped"],
-            excluded_documents=counts["documents_excluded_as_training"],
-            split_documents={split: counts[f"documents_{split}"] for split in ("explain", "score")},
-            pictures=counts.get("pictures", 0),
-            left_out={
-                what: n for what, n in counts.items() if what.startswith(("pictures", "texts_")) and what != "pictures"
-            },
-        ),
+        counts=counted(records["collect"].facts),
         settings=Settings(
             cfg.score.prevalence, cfg.score.retrieved, cfg.score.resamples, cfg.circularity.worst, cfg.circularity.allow
         ),
@@ -102,7 +82,7 @@ def gather(job: Job) -> Report:
         scores=scores,
         roles=role_table(roles),
         costs=pd.DataFrame(usage, columns=COSTS),
-        arms=tuple(arms),
+        arms=arms_of(scores, roles, picked),
         notes={name: DictionaryNote(figures[name].width, figures[name].dead, conventions[name]) for name in order},
         unscored=unscored_table(scores, dictionaries, figures),
         evidence=shown,
@@ -122,6 +102,36 @@ def gather(job: Job) -> Report:
             baseline.name if baseline else "",
         ),
         baseline=baseline,
+    )
+
+
+def arms_of(scores: pd.DataFrame, roles: Roles, picked: Set[tuple[str, int]]) -> tuple[Arm, ...]:
+    """Who explained and judged, where there is a score of the two."""
+    arms = []
+    for explainer, scorer, grade in roles.arms():
+        own = scores[(scores["explainer"] == explainer) & (scores["scorer"] == scorer) & (scores["control"] == "none")]
+        if len(own):
+            n_features = len(sampled(own, picked).drop_duplicates(["dictionary", "feature"]))
+            arms.append(Arm(explainer, scorer, grade, n_features))
+    return tuple(arms)
+
+
+def counted(facts: Mapping[str, Any]) -> Counts:
+    """What collection says that it read and left out."""
+    counts = facts["counts"]
+    return Counts(
+        documents=counts["documents"],
+        contexts=counts["contexts"],
+        tokens=counts["tokens"],
+        positions=counts["positions"],
+        masked=facts["masked"],
+        dropped_tails=counts["tails_dropped"],
+        excluded_documents=counts["documents_excluded_as_training"],
+        split_documents={split: counts[f"documents_{split}"] for split in ("explain", "score")},
+        pictures=counts.get("pictures", 0),
+        left_out={
+            what: n for what, n in counts.items() if what.startswith(("pictures", "texts_")) and what != "pictures"
+        },
     )
 
 
