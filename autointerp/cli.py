@@ -161,7 +161,7 @@ def compare(
     out: Annotated[str, typer.Option("--out", help="The folder for the report of all of them.")] = "runs",
 ) -> None:
     """Put the dictionaries of several finished runs side by side in one report. Nothing is asked or spent."""
-    from autointerp.report.runs import compare
+    from autointerp.report.several.runs import compare
 
     typer.echo(f"report: {compare(runs, out) / 'report' / 'index.html'}")
 

@@ -20,8 +20,8 @@ from autointerp.finished import Run
 from autointerp.job import Job
 from autointerp.llm.budget import refuse_unbatched, refuse_unpriced
 from autointerp.progress import fields, log, within
-from autointerp.report import drift, html
 from autointerp.report import stage as report
+from autointerp.report.several import drift
 from autointerp.score import stage as score
 from autointerp.store import RunDirectory, write_text
 from autointerp.watch import stage as watch
@@ -142,7 +142,7 @@ def drift_of(source: str, out: str | Path = "runs", last: int = 30) -> Path:
     frame = drift.table(runs)
     page = Path(out) / f"{name}-history.html"
     sheets.write(page.with_suffix(".csv"), frame)
-    write_text(page, html.render_history(name, runs, frame))
+    write_text(page, drift.render(name, runs, frame))
     return page
 
 

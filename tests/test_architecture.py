@@ -4,6 +4,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import autointerp
 
 HOUSE = Path(autointerp.__file__).parent
@@ -16,14 +18,20 @@ ROOMS = [
     "report", "rate",
     "pipeline", "plan", "init", "doctor", "__init__", "cli", "__main__", "testing",
 ]  # fmt: skip
+REPORT = [
+    "frames", "columns", "metrics", "data", "words", "gather", "parts", "sections", "page", "summary", "stage",
+    "several", "__init__",
+]  # fmt: skip
+HOUSES = [(HOUSE, ROOMS), (HOUSE / "report", REPORT)]  # a room with rooms of its own is a house, too
 
 
-def room(path: Path) -> str:
-    return path.relative_to(HOUSE).with_suffix("").parts[0]
+def room(path: Path, house: Path) -> str:
+    return path.relative_to(house).with_suffix("").parts[0]
 
 
-def imported(path: Path) -> Iterator[str]:
-    """The rooms that a file imports from, wherever in it, for the type checker alone too."""
+def imported(path: Path, house: Path, rooms: list[str]) -> Iterator[str]:
+    """The rooms of a house that a file imports from, wherever in it, for the type checker alone too."""
+    door = house.relative_to(HOUSE.parent).parts
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -32,21 +40,24 @@ def imported(path: Path) -> Iterator[str]:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         else:
             continue
-        for package, *inside in (name.split(".") for name in names):
-            if package == HOUSE.name:
-                yield inside[0] if inside and inside[0] in ROOMS else "__init__"
+        for parts in (tuple(name.split(".")) for name in names):
+            if parts[: len(door)] == door:
+                inside = parts[len(door) :]
+                yield inside[0] if inside and inside[0] in rooms else "__init__"
 
 
-def test_every_room_has_a_place() -> None:
-    assert {room(path) for path in HOUSE.rglob("*.py")} == set(ROOMS)
+@pytest.mark.parametrize(("house", "rooms"), HOUSES)
+def test_every_room_has_a_place(house: Path, rooms: list[str]) -> None:
+    assert {room(path, house) for path in house.rglob("*.py")} == set(rooms)
 
 
-def test_rooms_import_from_those_before_them() -> None:
-    place = {name: at for at, name in enumerate(ROOMS)}
+@pytest.mark.parametrize(("house", "rooms"), HOUSES)
+def test_rooms_import_from_those_before_them(house: Path, rooms: list[str]) -> None:
+    place = {name: at for at, name in enumerate(rooms)}
     backwards = {
         f"{path.relative_to(HOUSE)} imports from {other}"
-        for path in HOUSE.rglob("*.py")
-        for other in imported(path)
-        if place[other] > place[room(path)]
+        for path in house.rglob("*.py")
+        for other in imported(path, house, rooms)
+        if place[other] > place[room(path, house)]
     }
     assert not backwards

@@ -21,7 +21,7 @@ from autointerp.measure.scores import PERCENTILE
 from autointerp.plan import plan
 from autointerp.rate.items import material
 from autointerp.records import PICKED, SEEDED
-from autointerp.report.stage import NOTHING_DRAWN
+from autointerp.report.gather.tables import NOTHING_DRAWN
 from tests import planted as plant
 
 DRAWN = 5

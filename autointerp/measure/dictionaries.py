@@ -21,20 +21,9 @@ from autointerp.measure.scores import PERCENTILE, are_primary
 from autointerp.records import PICKED
 
 COLUMNS = [
-    "dictionary",
-    "width",
-    "metric",
-    "control",
-    "explainer",
-    "scorer",
-    "rubric",
-    "value",
-    "low",
-    "high",
-    "n",
-    "unscored",
-    "circularity",
-]
+    "dictionary", "width", "metric", "control", "explainer", "scorer", "rubric", "value", "low", "high", "n",
+    "unscored", "circularity",
+]  # fmt: skip
 SINGLE_TOKEN_BITS = 1.0
 SHARE = "generalisation.carries_over"  # 1 or 0 of each feature
 P_VALUE = "generalisation.p"  # of a feature; a mean of them says nothing

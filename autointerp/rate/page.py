@@ -17,8 +17,8 @@ from autointerp.exhibit import on_patches
 from autointerp.exhibit import shown as picture_of
 from autointerp.rate.items import Task
 from autointerp.ratings import SCALE
-from autointerp.report.html import environment, policy
-from autointerp.report.wording import visible
+from autointerp.report.page.html import environment, policy
+from autointerp.report.words.wording import visible
 from autointerp.rubric import Rubric
 
 STEP = re.compile(r"^([0-3]): *(\S.*)$", re.MULTILINE)

@@ -8,12 +8,12 @@ the page cannot say something else than the files next to it. In both, `n` is ho
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import pandas as pd
 
 from autointerp.compare.tables import Comparison
 from autointerp.records import PICKED, Grid
+from autointerp.report.frames import flags, numbers, texts
 
 GRADES = "ABCDE"
 PADDING = "padding"  # a key of Counts.masked: what fills up a batch, no positions of the corpus
@@ -307,40 +307,3 @@ class Report:
         """The features that were chosen by hand, as (dictionary, feature)."""
         columns = texts(self.features, "dictionary"), self.features["feature"], texts(self.features, "selected_by")
         return frozenset((name, int(feature)) for name, feature, by in zip(*columns, strict=True) if by == PICKED)
-
-
-COMPARED = ("splitting.", "absorption.", "neurons.", "completeness.", "contrast.")
-
-
-def compared(metric: str) -> bool:
-    """Whether a number comes from holding dictionaries against each other: it stands in the section about that."""
-    return metric.startswith(COMPARED)
-
-
-def by_form(metric: str) -> bool:
-    """Whether a number speaks of one language or style alone: it stands in a table of its own."""
-    return metric.startswith("generalisation.") and metric.count(".") == 2
-
-
-def texts(frame: pd.DataFrame, column: str) -> list[str]:
-    """A column as strings, undoing what a CSV reader does: nan was an empty string, and 2.0 in such a column was 2."""
-    empty = frame[column].isna().tolist()
-    return ["" if nothing else worded(cell) for nothing, cell in zip(empty, frame[column].tolist(), strict=True)]
-
-
-def worded(cell: Any) -> str:
-    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
-
-
-def numbers(frame: pd.DataFrame, column: str) -> list[float]:
-    """A column as floats, empty cells as nan."""
-    return [float(cell) for cell in pd.to_numeric(frame[column], errors="coerce").tolist()]
-
-
-def flags(frame: pd.DataFrame, column: str) -> list[bool]:
-    """A column as booleans, whether it holds them or a CSV's words for them."""
-    return [truth(cell) for cell in frame[column].tolist()]
-
-
-def truth(cell: Any) -> bool:
-    return False if pd.isna(cell) else str(cell).lower() in ("true", "1", "1.0", "yes")

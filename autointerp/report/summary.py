@@ -2,9 +2,10 @@
 
 import math
 
-from autointerp.report.data import Arm, Report, numbers
-from autointerp.report.gates import tally
-from autointerp.report.wording import count, decimal, interval, money, percent, signed
+from autointerp.report.data import Arm, Report
+from autointerp.report.frames import numbers
+from autointerp.report.sections.gates import tally
+from autointerp.report.words.wording import count, decimal, interval, money, percent, signed
 
 SHOWN = 3  # dictionaries by themselves; of more, the smallest and the largest
 

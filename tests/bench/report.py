@@ -6,7 +6,6 @@ the demo; two arms explain and judge each feature, and all dictionaries are comp
 
 import dataclasses
 import random
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -15,10 +14,8 @@ import pandas as pd
 from playwright.sync_api import sync_playwright
 
 from autointerp.report.data import Report
-from autointerp.report.html import render
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "report"))
-from builders import build, with_comparison
+from autointerp.report.page.html import render
+from tests.report.builders import build, with_comparison
 
 CHROMIUM = "/usr/bin/chromium"
 FEATURES, POINTS, TOKENS, EACH, VOCABULARY = 2000, 4000, 32, 1, 4000

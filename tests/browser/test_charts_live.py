@@ -1,20 +1,16 @@
 """Charts in a real Chromium: drawn live under the page's policy, told by mouse and keyboard, in every light."""
 
 import dataclasses
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator
 
-from autointerp.report.html import render
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "report"))
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from builders import HOSTILE, build, with_comparison
-from test_charts import EXPRESSION, named
-from test_report import Opened, browser, opened
+from autointerp.report.page.html import render
+from tests.browser.test_report import Opened, browser, opened
+from tests.report.builders import HOSTILE, build, with_comparison
+from tests.report.parts.test_charts import EXPRESSION, named
 
 __all__ = ["browser"]
 pytestmark = pytest.mark.browser

@@ -1,23 +1,17 @@
 """The pages for everybody: axe finds nothing serious, a phone shows them whole, and they print."""
 
 import re
-import sys
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
-from autointerp.report.html import render, render_audit
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "report"))
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from builders import build, with_comparison, with_control
-from test_report import Opened, browser, opened
-
-from tests.report.test_causal_section import report_of, steered
+from autointerp.report.page.html import render, render_audit
+from tests.browser.test_report import Opened, browser, opened
+from tests.report.builders import build, with_comparison, with_control
+from tests.report.sections.test_causal import report_of, steered
 
 __all__ = ["browser"]
 pytestmark = pytest.mark.browser

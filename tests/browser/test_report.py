@@ -1,6 +1,5 @@
 """The report in a real Chromium: it works, stays quiet, asks the network for nothing, and hostile text stays text."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,10 +8,8 @@ import pytest
 from playwright.sync_api import Browser, Dialog, sync_playwright
 from playwright.sync_api import Page as Tab
 
-from autointerp.report.html import render
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "report"))
-from builders import HOSTILE, build, hostile, with_comparison, with_control
+from autointerp.report.page.html import render
+from tests.report.builders import HOSTILE, build, hostile, with_comparison, with_control
 
 pytestmark = pytest.mark.browser
 CHROMIUM = Path("/usr/bin/chromium")

@@ -1,10 +1,8 @@
 """Feature pages of a run on pictures, in a real Chromium: each patch of a heat map lies on the patch that fires."""
 
 import io
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,12 +12,9 @@ from playwright.sync_api import Browser
 from autointerp import pictures
 from autointerp.records import Grid
 from autointerp.report.data import FeatureEvidence, Passage
-from autointerp.report.html import render
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "report"))
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from builders import HOSTILE, build
-from test_report import Opened, browser, opened
+from autointerp.report.page.html import render
+from tests.browser.test_report import Opened, browser, opened
+from tests.report.builders import HOSTILE, build
 
 __all__ = ["browser"]
 pytestmark = pytest.mark.browser

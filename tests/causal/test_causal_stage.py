@@ -24,7 +24,7 @@ from autointerp.evidence.reader import DictionaryEvidence, PoolReader
 from autointerp.explain import lexical
 from autointerp.job import Job
 from autointerp.pipeline import STAGES, do, open_job, stages_of
-from autointerp.report import html
+from autointerp.report.page import html
 from autointerp.store import RunDirectory
 from tests import planted, sighted
 from tests.report.builders import HOSTILE, build

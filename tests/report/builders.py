@@ -10,17 +10,9 @@ import pandas as pd
 from autointerp.compare.tables import comparison
 from autointerp.measure.scores import standings
 from autointerp.records import PICKED, Score
-from autointerp.report import sentences
-from autointerp.report.data import (
-    Arm,
-    Counts,
-    DictionaryNote,
-    Estimate,
-    FeatureEvidence,
-    Passage,
-    Report,
-    Settings,
-)
+from autointerp.report.columns import COSTS, ROLES, SCORES
+from autointerp.report.data import Arm, Counts, DictionaryNote, Estimate, FeatureEvidence, Passage, Report, Settings
+from autointerp.report.sections import distrust
 
 HOSTILE = '</script><script>alert(1)</script><img src=x onerror="alert(2)"> \' " & {{7*7}} {% raw %} \u202e'
 WORDS = [
@@ -51,22 +43,6 @@ UNBEATEN = "Explanations of a control"
 LEXICAL = Arm("lexical", "minilm", "B", 100)
 SELF = Arm("self", "self", "E", 8)
 Row = dict[str, object]
-SCORES = [
-    "dictionary",
-    "feature",
-    "metric",
-    "control",
-    "explainer",
-    "scorer",
-    "rubric",
-    "value",
-    "low",
-    "high",
-    "n",
-    "unscored",
-    "unscored_reason",
-    "circularity",
-]
 
 
 def number(
@@ -292,7 +268,6 @@ def build(
                 "circularity": "",
             }
         )
-    role = ("role", "requested", "resolved", "provider", "developer", "family", "generation", "known")
     return Report(
         name="demo-text",
         generated="21 Nov 2026 02:14",
@@ -361,21 +336,11 @@ def build(
                     True,
                 ),
             ],
-            columns=role,
+            columns=ROLES,
         ),
         costs=pd.DataFrame(
             [("scorer self", "local", "SmolLM2-135M", 192, 40, 80412, 2410, NAN, 62.4)],
-            columns=[
-                "role",
-                "provider",
-                "model",
-                "requests",
-                "cached",
-                "input_tokens",
-                "output_tokens",
-                "price_usd",
-                "seconds",
-            ],
+            columns=COSTS,
         ),
         arms=tuple(arms),
         notes={
@@ -607,4 +572,4 @@ def estimate(value: float, low: float = NAN, high: float = NAN) -> Estimate:
 
 def said(report: Report) -> str:
     """All that the report says against its own run."""
-    return " ".join(sentence.plain for sentence in sentences.distrust(report))
+    return " ".join(sentence.plain for sentence in distrust.section(report))
