@@ -15,6 +15,7 @@ from torch import Tensor
 from autointerp.measure.arrays import Floats, Ints
 
 TILE_ROWS, TILE_COLUMNS = 2048, 8192  # cosines that exist at once: 64 MiB
+GRAIN = 2.0**20  # cosines are multiples of 1 / GRAIN, about what float32 tells apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,8 @@ class Neighbours:
 def nearest(vectors: Tensor, among: Tensor, k: int = 1) -> Neighbours:
     """For each row of vectors [n, d] the k rows of among [m, d] with the largest cosine; equal ones by row.
 
-    The last digits of a cosine may depend on where its tile ends, so vectors that are equal but for rounding may come
-    in either order; the same input on the same machine gives the same answer. Needs 1 <= k <= m.
+    Processors differ in the last digits of a cosine, so these are rounded off: principal components, say, are
+    orthogonal but for noise, and which of them is nearest should not depend on the machine. Needs 1 <= k <= m.
     """
     assert 1 <= k <= len(among), f"{len(among)} vectors have no {k} nearest"
     index = np.empty((len(vectors), k), np.int64)
@@ -43,6 +44,7 @@ def nearest(vectors: Tensor, among: Tensor, k: int = 1) -> Neighbours:
         best_index = torch.empty((len(rows), 0), dtype=torch.int64, device=rows.device)
         for column in range(0, len(among), TILE_COLUMNS):
             tile = rows @ _unit(among[column : column + TILE_COLUMNS].to(rows.device)).T
+            tile.mul_(GRAIN).round_().div_(GRAIN)
             value, place = _largest(tile, min(k, tile.shape[1]))
             # What was found before stands in earlier columns, so a stable sort leaves equal cosines in order of row.
             value, place = torch.cat([best_value, value], 1), torch.cat([best_index, place + column], 1)

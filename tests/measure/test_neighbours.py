@@ -63,6 +63,14 @@ def test_a_neighbour_has_to_exist() -> None:
             ask()
 
 
+def test_vectors_that_are_orthogonal_but_for_rounding_are_equally_near() -> None:
+    among = torch.eye(6)[1:]
+    among[:, 0] = torch.tensor([1e-8, 3e-8, -2e-8, 5e-8, -1e-8])
+    found = nearest(torch.eye(6)[:1], among, 5)
+    assert found.index.tolist() == [[0, 1, 2, 3, 4]]
+    assert found.cosine.tolist() == [[0.0] * 5]
+
+
 @patient
 @given(corners, st.integers(1, 6))
 def test_the_nearest_others_are_a_sorted_list_without_oneself(rows: list[list[int]], k: int) -> None:
