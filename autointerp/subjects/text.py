@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from importlib.util import find_spec
 from itertools import count, repeat
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from transformers.utils.logging import disable_progress_bar
 from autointerp import assets
 from autointerp.errors import UserError
 from autointerp.subjects.hooks import replaced, resolve, run_to_hooks
-from autointerp.subjects.subject import Edit, Modality, Seen, permuted, says_nothing
+from autointerp.subjects.subject import Edit, Modality, Seen, first_line, permuted, says_nothing
 
 disable_progress_bar()  # a bar per model load says nothing in a log; ours show the long work
 
@@ -298,16 +299,26 @@ def in_order(parts: Sequence[tuple[Sequence[int], Tensor]]) -> Tensor:
 def convert_gguf(path: Path) -> Path:
     """Turn a GGUF file into a float32 transformers folder in the user's cache, once.
 
-    Dequantising takes most of a minute; the converted copy loads in under a second.
+    Dequantising takes most of a minute; the converted copy loads in under a second. Raises UserError for a file that
+    transformers cannot read, and where a package that it needs for that is not installed.
     """
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     target = assets.cache() / "models" / f"{path.stem}-{digest}"
     if (target / "config.json").exists():
         return target
+    asked = f"you asked for the subject {path.name}"
+    for package in ("gguf", "accelerate"):
+        if find_spec(package) is None:
+            found = f"the package {package!r} is not installed, and GGUF files are read with it"
+            raise UserError(asked, found, "pip install 'autointerp[local]'")
     log.info("converting %s once, into %s", path.name, target)
     source, name = str(path.parent), path.name
-    tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=name)
-    model: Any = AutoModelForCausalLM.from_pretrained(source, gguf_file=name, dtype=torch.float32)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=name)
+        model: Any = AutoModelForCausalLM.from_pretrained(source, gguf_file=name, dtype=torch.float32)
+    except Exception as error:  # a damaged file ends its reader in many ways
+        found = f"transformers cannot load it ({first_line(error)})"
+        raise UserError(asked, found, "give a whole GGUF file of a language model that it knows") from None
     # The weights are plain float32 from here on; left in place, these would ask for dequantisation again.
     model.hf_quantizer = None
     model.is_quantized = False
