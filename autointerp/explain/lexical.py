@@ -7,11 +7,14 @@ of words at firings against all words of the pool. The prior is the pool's own w
 more than one firing to stand out.
 """
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, groupby
+from math import log, sqrt
+from operator import itemgetter
 
-import numpy as np
 import regex
 
 from autointerp.config import LexicalExplainer, RunConfig
@@ -60,13 +63,13 @@ def words(excerpt: Excerpt) -> list[tuple[str, float]]:
     """The words, marks and line breaks of an excerpt in order, each with the largest activation on it."""
     pieces = [excerpt.pieces[at] for at in excerpt.in_text]
     activations = [excerpt.activations[at] for at in excerpt.in_text]
-    ends = np.cumsum([len(piece) for piece in pieces])
+    ends = list(accumulate(map(len, pieces)))
     found = []
     for match in WORD.finditer("".join(pieces)):
         start, stop = match.span()
-        first = int(np.searchsorted(ends, start, side="right"))
+        first = bisect_right(ends, start)
         # A token that is the rest of a character has no text of its own and belongs to the word before it.
-        last = int(max(np.searchsorted(ends, stop - 1, side="right"), np.searchsorted(ends, stop, side="right") - 1))
+        last = max(bisect_right(ends, stop - 1), bisect_right(ends, stop) - 1)
         found.append((match[0].lower(), max(activations[first : last + 1])))
     return found
 
@@ -101,10 +104,10 @@ def log_odds(observed: Mapping[str, float], background: Counter[str]) -> list[tu
     for word, y in observed.items():
         prior = PRIOR_WORDS * max(background[word], 0.5) / n_background
         ours, theirs = y + prior, background[word] + prior
-        difference = np.log(ours / max(n_observed + PRIOR_WORDS - ours, 1e-9)) - np.log(
+        difference = log(ours / max(n_observed + PRIOR_WORDS - ours, 1e-9)) - log(
             theirs / max(n_background + PRIOR_WORDS - theirs, 1e-9)
         )
-        found.append((word, float(difference / np.sqrt(1 / ours + 1 / theirs))))
+        found.append((word, difference / sqrt(1 / ours + 1 / theirs)))
     return sorted(found, key=lambda pair: (-pair[1], pair[0]))
 
 
@@ -181,14 +184,15 @@ def firing_excerpts(side: DictionaryEvidence, feature: int, pool: PoolReader) ->
     """Firing excerpts of the explain split: the chosen items, then the pool's, each window once."""
     found = {i.excerpt.id: i.excerpt for i in side.by_feature[feature].items["explain"] if i.fires}
     explain_rows = set(pool.rows("explain"))
-    firings = side.firings_of(feature)
-    for window, rows in firings.groupby("window", sort=True):
+    firings = side.firings_of(feature).sort_values("window", kind="stable")
+    columns = (firings[name].tolist() for name in ("window", "position", "activation"))
+    for window, rows in groupby(zip(*columns, strict=True), key=itemgetter(0)):
         if len(found) >= MAX_EXCERPTS:
             break
         if window in explain_rows:
-            excerpt = pool.excerpts[int(str(window))]
+            excerpt = pool.excerpts[window]
             dense = [0.0] * len(excerpt.pieces)
-            for position, activation in zip(rows["position"], rows["activation"], strict=True):
-                dense[position] = float(activation)
+            for _, position, activation in rows:
+                dense[position] = activation
             found.setdefault(excerpt.id, replace(excerpt, activations=tuple(dense)))
     return list(found.values())
