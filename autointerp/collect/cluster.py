@@ -34,7 +34,7 @@ def collect(job: Job, prepared: Prepared, shards: Sequence[int]) -> Part:
     if ours:
         ray.init(address=config.collect.ray_address, log_to_driver=False, include_dashboard=False)
     try:
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # ray has no types for it
         gpu = resources.get("GPU", 0) >= 1 and config.subject.device in ("auto", "cuda")
         workers = config.collect.workers or int(resources.get("GPU" if gpu else "CPU", 1))
         work = ray.remote(num_gpus=1 if gpu else 0, num_cpus=1, max_retries=RETRIES)(run_task)

@@ -1,9 +1,7 @@
 """The rating page in a real Chromium: by keys and by mouse, back and on, kept at once, quiet, and text stays text."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -11,11 +9,9 @@ from playwright.sync_api import Browser, expect
 from autointerp import ratings
 from autointerp.rate import items
 from autointerp.rate.items import Material, Task
+from tests.browser.test_report import Opened, browser, opened
 from tests.rate import rated
 from tests.rate.rated import Page
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from test_report import Opened, browser, opened
 
 __all__ = ["browser"]
 pytestmark = pytest.mark.browser
