@@ -7,7 +7,8 @@ always the pair *feature vector* d_i = W_dec[i] / |W_dec[i]| and *activation* a_
 depends on how a library shares scale between encoder and decoder (Templeton et al. 2024, Scaling Monosemanticity).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -58,6 +59,12 @@ class Dictionary:
         return self.W_enc.shape[0]
 
     @property
+    def weights(self) -> dict[str, Tensor]:
+        """The tensors that it is made of, by the name of their field."""
+        named = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {name: value for name, value in named if isinstance(value, Tensor)}
+
+    @cached_property  # asked for with every batch, and as much to read as the decoder
     def feature_norms(self) -> Tensor:
         """|W_dec[i]|, shape [width]: a_i = f_i * feature_norms[i], in the units of the hook. 0 for a zero row."""
         norms: Tensor = torch.linalg.vector_norm(self.W_dec, dim=1)
@@ -70,9 +77,7 @@ class Dictionary:
 
     def to(self, device: torch.device | str) -> "Dictionary":
         """The same with its weights on another device."""
-        moved: dict[str, Any] = {
-            name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)
-        }
+        moved: dict[str, Any] = {name: value.to(device) for name, value in self.weights.items()}
         return replace(self, **moved)
 
     def encode(self, x: Tensor) -> Tensor:
@@ -232,8 +237,8 @@ def check_shapes(dictionary: Dictionary, origin: str) -> Dictionary:
             f"it reads {d_in} dimensions and writes {d_out}, but does not say it is a transcoder",
             "check its config",
         )
-    for name, value in vars(dictionary).items():
-        if isinstance(value, Tensor) and not torch.isfinite(value).all():
+    for name, value in dictionary.weights.items():
+        if not torch.isfinite(value).all():
             raise UserError(
                 f"you asked for the dictionary {origin}", f"its {name} holds NaN or infinity", "export it again"
             )

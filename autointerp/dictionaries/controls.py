@@ -132,7 +132,7 @@ def convention(what: str, sparsity: str, n: int) -> dict[str, str]:
 
 def save(dictionary: Dictionary, path: Path) -> None:
     """A fitted control as safetensors; what is not a tensor stands in its metadata."""
-    tensors = {name: value.cpu() for name, value in vars(dictionary).items() if isinstance(value, Tensor)}
+    tensors = {name: value.cpu() for name, value in dictionary.weights.items()}
     rest = {name: value for name, value in vars(dictionary).items() if not isinstance(value, Tensor)}
     save_file({name: value.contiguous() for name, value in tensors.items()}, path, {"dictionary": json.dumps(rest)})
 
