@@ -82,6 +82,9 @@ def test_what_cannot_be_computed_is_nan_with_its_reason() -> None:
         isnan(few.attributed_hits) and few.reasons["attributed_hits"] == "3 active features are all among the first 10"
     )
     assert few.loudness == (3, 1, 2) and few.attribution_ablation == pytest.approx(-1)
+    two = causal.agreement(array(1, 2), array(1, 2), array(2, 1))
+    assert isnan(two.attribution_ablation)
+    assert two.reasons["attribution_ablation"] == "2 active features have no correlation worth the name"
     flat = causal.agreement(np.arange(12.0), np.ones(12), np.arange(12.0))
     assert flat.reasons == {"attribution_ablation": "all attributions are equal"}
     assert flat.attributed_hits == pytest.approx(flat.expected_hits)
