@@ -169,11 +169,12 @@ def test_the_fisher_mean_by_hand() -> None:
     assert causal.fisher_mean(array(1, 0), np.array([3, 9]), seed=0).value == pytest.approx(tanh(atanh(0.75) / 2))
 
 
-def test_the_next_value_below_a_full_rank_correlation() -> None:
+def test_a_full_rank_correlation_counts_half_way_from_the_next_one_below_it() -> None:
     for m in (3, 5, 12):
         swapped = np.arange(m)
         swapped[:2] = 1, 0
-        assert spearmanr(np.arange(m), swapped).statistic == pytest.approx(1 - 12 / (m * (m**2 - 1)))
+        below = spearmanr(np.arange(m), swapped).statistic
+        assert causal.fisher_mean(array(1), np.array([m]), seed=0).value == pytest.approx((1 + below) / 2)
 
 
 def test_the_hit_rate_by_hand() -> None:
