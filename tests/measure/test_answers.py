@@ -64,6 +64,10 @@ def test_each_number_has_the_bounds_of_its_kind() -> None:
     assert named[answers.CHANCE] == overlaps | {f"{name}_size" for name in overlaps}
 
 
+def test_a_row_of_a_prompt_keeps_its_place_in_the_table() -> None:
+    assert answers.by_prompt(made(4).iloc[[3, 1]], 0).index.tolist() == [3, 1]
+
+
 def test_what_has_nothing_to_do_with_effects_is_as_random_features_are() -> None:
     rows = answers.summarise(answers.by_prompt(made(n_prompts=60), 1), 1, 400)
     for metric in ("activation.spearman_ablation", "activation.overlap10", "ablation.loudness_rank"):

@@ -441,8 +441,8 @@ def test_a_generator_that_failed_leaves_rates_unscored_for_its_reason() -> None:
 
 
 def test_of_several_reasons_the_first_by_alphabet_is_given() -> None:
-    failed = [v for at in range(8) for v in wrote("text", [UNSCORED], reason=f"reason {7 - at}", fires=False)]
-    assert one(scored(failed), "sensitivity.generated").reason == "reason 0"
+    failed = [v for at in range(50) for v in wrote("text", [UNSCORED], reason=f"reason {99 - at}", fires=False)]
+    assert one(scored(failed), "sensitivity.generated").reason == "reason 50"
 
 
 # differences
