@@ -77,7 +77,9 @@ def tuned(human: Floats, rated: Floats, model: Floats, size: float) -> tuple[flo
     says what people say. Where whole clusters of one size are rated, it is the slope of human totals on the model's.
 
     0 where the model's means over the rated items and over all have nothing to differ by: everything is rated, or
-    the model gives one grade to all. `size` is a sum of squares against which rounding is told from variance.
+    the model gives one grade to all. 0 as well where two or three rated clusters of unlike size happen to be so alike
+    that the variance below comes out negative: people's mean then stands alone, even if the model says the same.
+    `size` is a sum of squares against which rounding is told from variance.
 
     Returns lambda, and lambda [C] as it would be without each of the clusters.
     """

@@ -56,6 +56,24 @@ def test_two_people_are_averaged_and_skipped_items_are_not_rated() -> None:
     assert next(iter(corrected(table, half)))["n"] == FEATURES / 2
 
 
+def test_what_else_a_verdict_lacks_does_not_matter() -> None:
+    table, people = verdicts()
+    assert list(corrected(table.assign(logprob=np.nan), people)) == list(corrected(table, people))
+
+
+def test_one_rated_item_speaks_for_its_whole_feature() -> None:
+    # Features 0 to 3 have 1 to 4 items, of which one each was drawn and rated 0 to 3. The judge says 1 of everything,
+    # so it is of no use: what is left is people's mean over features, (0 + 1 + 2 + 3) / 4.
+    table, _ = verdicts()
+    like = table[(table["control"] == "none") & table["fires"]].iloc[0].to_dict()
+    items = [(feature, f"x{feature}.{at}") for feature in range(4) for at in range(feature + 1)]
+    judged = pd.DataFrame([like | {"feature": f, "item": item, "stratum": "bin0", "value": 1.0} for f, item in items])
+    said = {"dictionary": "d", "explainer": "e", "control": "none"}
+    rated = pd.DataFrame([said | {"feature": f, "excerpt": f"x{f}.0", "rating": float(f)} for f in range(4)])
+    (row,) = corrected(judged, rated)
+    assert row["value"] == pytest.approx(1.5)
+
+
 def test_how_many_more_features_would_halve_the_interval() -> None:
     """As many as the correction says; what rating everything would not reach is no number."""
     table, people = verdicts()

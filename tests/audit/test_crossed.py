@@ -49,8 +49,16 @@ def effects(scores: pd.DataFrame, roles: Any = ROLES) -> dict[str, Any]:
 def test_families_are_those_of_known_lineages_alone() -> None:
     known: dict[str, int] = {}
     two_of_one = [CLAUDE, ("anthropic", "claude-opus-5-5", "claude-opus-5-5-20260601")]
-    found = families([[CLAUDE], [GPT], [OTHER], [], two_of_one, [CLAUDE, GPT]], known)
-    assert found.tolist() == [0, 1, UNKNOWN, UNKNOWN, 0, UNKNOWN]
+    found = families([[CLAUDE], [GPT], [OTHER], [], two_of_one, [CLAUDE, GPT], [CLAUDE, OTHER]], known)
+    assert found.tolist() == [0, 1, UNKNOWN, UNKNOWN, 0, UNKNOWN, UNKNOWN]
+
+
+def test_whose_kin_the_paraphraser_is_is_said() -> None:
+    known: dict[str, int] = {}
+    claudes = families([[CLAUDE]], known)
+    said = [crossed.related([model], ["by claude"], ["claude"], (claudes, claudes), known) for model in (CLAUDE, GPT)]
+    assert said == ["The paraphraser is of the family of the explainer by claude, the judge claude.", ""]
+    assert "not known" in crossed.related([OTHER], ["by claude"], ["claude"], (claudes, claudes), known)
 
 
 @pytest.mark.parametrize("kinship", [0.0, 0.1])
@@ -60,6 +68,26 @@ def test_planted_kinship_is_found_and_nothing_else_looks_like_it(kinship: float)
     assert own["identified"] and own["low"] <= kinship <= own["high"]
     assert own["value"] == pytest.approx(kinship, abs=0.02)
     assert "after Holm" in own["note"] and own["n"] == 80
+    # Own cells are at 0.5 + (0 + 0.15) / 2 and kinship, and shuffled explanations at (0.3 + 0.35) / 2.
+    assert found["circular share"]["value"] == pytest.approx(kinship / (0.25 + kinship), abs=0.04)
+    # Claude gives its own and the better explanation 0.55 and half of the kinship, shuffled ones 0.3, by guessing 0.2.
+    assert found["owed to the explanation, claude"]["value"] == pytest.approx(0.25 + kinship / 2, abs=0.03)
+    assert found["leaked share, claude"]["value"] == pytest.approx(0.1 / (0.35 + kinship / 2), abs=0.03)
+
+
+def test_each_effect_has_its_place_in_the_table() -> None:
+    kinds = [name.split(",")[0].split(" of family")[0] for name in effects(table(10, 0.1))]
+    by_judge = ["owed to the explanation", "leaked share"] * 2
+    assert kinds == [
+        "self-preference", "same-family gap", "self-preference", "self-preference", "circular share", *by_judge,
+        "paraphrase change", "equal opportunity",
+    ]  # fmt: skip
+
+
+def test_one_judge_that_says_yes_or_no_shares_its_errors_with_nobody() -> None:
+    made = crossed.design(table(10, 0.1), ROLES, EXPLAINERS, JUDGES)
+    alone = crossed.audit(made, (np.arange(10.0)[None] % 2, np.arange(10)), None, 0, 50)
+    assert not [effect.name for effect in alone if effect.name in ("shared error", "effective judges")]
 
 
 def test_a_feature_counts_where_every_cell_was_asked() -> None:

@@ -1,11 +1,47 @@
 """Which features are evaluated: a seeded order, its first alive ones, and the dead met on the way."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autointerp.collect.draw import beside, draw
+from autointerp.collect.draw import NUMBERED, beside, draw, order, tracked
+from autointerp.errors import UserError
 from autointerp.records import PICKED, SEEDED
+
+
+def job(controls: dict[str, str], limit: int = 50) -> Any:
+    """A run of a dictionary and controls of it, in which at most `limit` features can be drawn."""
+    dictionaries = {name: SimpleNamespace(like="own", control=control) for name, control in controls.items()}
+    dictionaries["own"] = SimpleNamespace(like=None, control=None)
+    return SimpleNamespace(
+        config=SimpleNamespace(dictionaries=dictionaries, collect=SimpleNamespace(tracked=limit)),
+        rng=lambda *purpose: np.random.default_rng([*"/".join(map(str, purpose)).encode()]),
+    )
+
+
+def test_a_control_is_drawn_like_its_dictionary_where_its_features_are_the_same_ones() -> None:
+    run = job({**{control: control for control in NUMBERED}, "random": "random"})
+    own = order(run, "own", 400).tolist()
+    assert len(set(own)) == 50 and own != sorted(own)
+    assert all(order(run, control, 400).tolist() == own for control in NUMBERED)
+    assert order(run, "random", 400).tolist() != own
+
+
+def test_picked_features_are_tracked_beside_what_can_be_drawn() -> None:
+    run = job({}, limit=3)
+    drawn = order(run, "own", 400).tolist()
+    assert tracked(run, "own", 400, (0, 399, drawn[1])).tolist() == sorted({0, 399, *drawn})
+
+
+@pytest.mark.parametrize("feature", [-1, 400])
+def test_a_picked_feature_that_is_not_there_is_named(feature: int) -> None:
+    with pytest.raises(UserError, match=f"picked feature {feature} of 'own'") as raised:
+        tracked(job({}), "own", 400, (7, feature))
+    assert "0 to 399" in str(raised.value) and "evidence.picked.own" in str(raised.value)
 
 
 @given(

@@ -46,9 +46,11 @@ def test_lists_that_cannot_be_meant(tmp_path: Path, files: dict[str, str], reaso
     assert reason in str(error.value)
 
 
-def test_a_folder_needs_templates(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left_out", [("templates",), ("birds", "places")])
+def test_a_folder_needs_templates_and_a_list(tmp_path: Path, left_out: tuple[str, ...]) -> None:
     path = folder(tmp_path)
-    (tmp_path / "templates.csv").unlink()
+    for name in left_out:
+        (tmp_path / f"{name}.csv").unlink()
     with pytest.raises(UserError, match=r"no folder of lists with a templates\.csv"):
         categories.read(path)
 

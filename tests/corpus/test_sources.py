@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autointerp.config import CorpusConfig
-from autointerp.corpus.sources import Document, blocks, documents, files, fingerprints
+from autointerp.corpus.sources import Document, blocks, documents, files, fingerprints, first_rows
 from autointerp.errors import UserError
 from autointerp.subjects.text import TextSubject
 from tests.corpus.writers import MULTIBYTE, jsonl, write_jsonl, write_parquet, written
@@ -67,6 +67,21 @@ def test_all_formats_give_the_same_documents(tmp_path: Path) -> None:
     for path in (write_jsonl(tmp_path / "all.jsonl", rows), write_parquet(tmp_path / "all.parquet", rows)):
         found = found_in(path)
         assert [(d.name, d.text) for d in found] == [(row["document"], row["text"]) for row in rows]
+
+
+def test_the_first_rows_of_a_table_have_all_their_columns(tmp_path: Path) -> None:
+    rows = [{"text": f"text {n}", "topic": n} for n in range(5)]
+    (tmp_path / "words.txt").write_text("one\n\ntwo")
+    written(tmp_path / "zipped.jsonl.gz", gzip.compress(jsonl(rows).encode()))
+    for path in (write_jsonl(tmp_path / "a.jsonl", rows), write_parquet(tmp_path / "b.parquet", rows)):
+        written(path.with_stem("broken"), b"{")
+    found = {source.origin: source for source in files(str(tmp_path))}
+    for name in ("a.jsonl", "b.parquet", "zipped.jsonl.gz"):
+        assert first_rows(found[name], 3) == rows[:3] and first_rows(found[name], 9) == rows
+    assert first_rows(found["words.txt"], 3) == []
+    for name in ("broken.jsonl", "broken.parquet"):
+        with pytest.raises(UserError, match=name):
+            first_rows(found[name], 3)
 
 
 def test_a_folder_is_read_with_its_subfolders_and_other_files_are_left_alone(tmp_path: Path) -> None:

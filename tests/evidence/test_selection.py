@@ -164,6 +164,12 @@ def test_shares_are_exact_where_cuts_are_edges() -> None:
     assert bin_shares(histogram_of(values), 4.0, 4).tolist() == pytest.approx([0.3, 0.1, 0.3, 0.3])
 
 
+def test_what_is_below_the_histogram_lies_in_the_lowest_interval() -> None:
+    values = np.array([2.0**-13] * 3 + [1.0], dtype=np.float32)
+    assert values[0] < histogram_edges()[0]
+    assert bin_shares(histogram_of(values), 1.0, 2).tolist() == pytest.approx([0.75, 0.25])
+
+
 @pytest.mark.parametrize("maximum", [2.0**-10, 0.25, 1.0, 1.25, 1.75, 2.0**14, 2.0**-12, 2.0**20])
 def test_a_maximum_on_an_edge_or_beyond_the_histogram_stays_in_the_top_interval(maximum: float) -> None:
     shares = bin_shares(histogram_of(np.array([maximum] * 3, dtype=np.float32)), maximum, 5)

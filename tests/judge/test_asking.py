@@ -168,6 +168,13 @@ def test_hostile_text_cannot_change_the_layout(hostile: str) -> None:
             assert "]]" not in text
 
 
+@pytest.mark.parametrize("name", asking.QUESTIONS)
+def test_alternatives_to_a_token_are_asked_for_where_numbers_are_simulated_and_the_model_gives_them(name: str) -> None:
+    question, text = asking.QUESTIONS[name], rubric.load(name)
+    wanted = [asking.request(question, "boats", [], text, 100, logprobs).top_logprobs for logprobs in (False, True)]
+    assert wanted == [0, 10 if name == "simulation" else 0]  # 0 to 10 are eleven integers, one of which is written
+
+
 def test_nothing_but_the_text_of_an_item_is_shown() -> None:
     """Stratum, truth, weight, context and document are not in the question: two items of one text look the same."""
     firing = [item("same words", fires=True, context=5)]

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from autointerp.judge import simulation
 from autointerp.judge.question import Said, Shown
 from autointerp.llm.protocol import Reply, TokenLogprob
+from autointerp.records import Grid
 from tests.score.items import item
 
 EVEN = math.log(0.5)
@@ -128,6 +131,22 @@ def test_firing_and_silent_excerpts_are_shown_and_no_other_thing_about_them() ->
     shown = simulation.show(evidence, np.random.default_rng(0))
     assert {one.fires for one in shown} == {True, False}
     assert all(one.fires == one.item.fires and one.data.keys() == {"tokens"} for one in shown)
+
+
+def test_a_picture_has_no_tokens_to_show() -> None:
+    picture = replace(SEA, excerpt=replace(SEA.excerpt, grid=Grid(0, 2, 2)))
+    assert simulation.show([picture] * 5, np.random.default_rng(0)) == []
+    assert {one.item for one in simulation.show([SEA, picture] * 5, np.random.default_rng(0))} == {SEA}
+
+
+def test_as_many_values_are_asked_for_as_tokens_where_all_have_equally_many() -> None:
+    schema: dict[str, Any] = {"properties": {"id": {}, "activations": {"type": "array"}}, "required": ["id"]}
+    four, five = (Shown(item(text), False, {}) for text in ("the boat at sea", "a cow in a barn"))
+    asked = simulation.entry(schema, [four, four])
+    assert asked["properties"]["activations"] == {"type": "array", "minItems": 4, "maxItems": 4}
+    assert asked["required"] == ["id"] and asked["properties"]["id"] == {}
+    assert simulation.entry(schema, [four, five]) == schema
+    assert "minItems" not in schema["properties"]["activations"]  # of another group
 
 
 def test_the_value_is_the_largest_and_every_token_has_its_prediction() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from autointerp.config import BudgetConfig
 from autointerp.errors import UserError, WorkPending
 from autointerp.llm import client as client_module
-from autointerp.llm.budget import Budget, Cost, Journal
+from autointerp.llm.budget import Budget, Cost, Journal, Meter
 from autointerp.llm.client import Client
 from autointerp.llm.ledger import Ledger
 from autointerp.llm.prices import Price
@@ -145,6 +145,13 @@ def test_two_clients_share_a_budget(ledger: Ledger) -> None:
     with Client(provider, ledger, budget=budget) as judge, pytest.raises(WorkPending):
         judge.complete_all(questions(9))
     assert len(provider.taken) == 5
+
+
+@pytest.mark.parametrize("usage", [(None, None), (50, None), (None, 10)])
+def test_a_reply_without_its_whole_usage_took_the_most_it_can_have(usage: tuple[int | None, int | None]) -> None:
+    meter, most = Meter("till-1", PRICE, Budget()), Cost(0.5, 1, 300)
+    reply = Reply("fine", "till-1", input_tokens=usage[0], output_tokens=usage[1])
+    assert meter.taken(reply, most) == most and meter.paid(reply) is None
 
 
 def test_answers_from_the_ledger_take_nothing(ledger: Ledger) -> None:

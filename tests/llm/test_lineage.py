@@ -123,6 +123,7 @@ def test_what_the_provider_resolved_decides_the_model() -> None:
         ("gpt-5.5", "backend-3", False),
         ("7b-instruct", "qwen2.5-7b-instruct", True),
         ("gpt-4o", "proxy-gpt-4o-eu", True),
+        ("proxy-gpt-4o-eu", "gpt-4o", True),
         ("gpt-4o", "", True),
         ("my-model", "my-model", False),
     ],

@@ -118,6 +118,7 @@ def test_absorption_equals_a_version_made_of_sets(seed: int, positions: int, m: 
         assert (found.n_children, found.documents) == (len(children), len({document[t] for t in small[i]}))
         if not small[i] or counterpart[i] == NONE or not children:
             assert found.reason and isnan(found.absorbed.value) and isnan(found.silent.value) and isnan(found.p)
+            assert (found.absorbed.n, found.absorbed.unscored) == (found.documents, 1)
             continue
         silent = small[i] - large[counterpart[i]]
         absorbed = silent & set().union(*(large[j] for j in children))
@@ -145,6 +146,9 @@ def test_stand_ins_fire_about_as_often(monkeypatch: pytest.MonkeyPatch) -> None:
     ends = module._stand_ins(fired, 50, np.array([0, 99]), np.random.default_rng(0), 500)
     assert ends is not None
     assert set(ends[:, 0].tolist()) == set(range(1, 7)) and set(ends[:, 1].tolist()) == set(range(93, 99))
+    # Where no more than six are left, all of them stand in.
+    few = module._stand_ins(fired[:8], 6, np.array([7]), np.random.default_rng(0), 500)
+    assert few is not None and set(few[:, 0].tolist()) == set(range(6))
 
 
 def test_a_feature_is_measured_alike_alone_and_among_others() -> None:

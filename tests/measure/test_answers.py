@@ -54,6 +54,20 @@ def test_prompts_are_the_unit() -> None:
     assert number(rows, "ablation.error_share")["value"] == pytest.approx(0.25)
 
 
+def test_each_number_has_the_bounds_of_its_kind() -> None:
+    rows = answers.summarise(answers.by_prompt(made(3), 0), 0, 50)
+    named = {end: {row["metric"].removesuffix(end) for row in rows if row["metric"].endswith(end)}
+             for end in (answers.FISHER, answers.CHANCE)}  # fmt: skip
+    correlations = {"attribution.spearman_ablation", "activation.spearman_ablation"}
+    overlaps = {"attribution.overlap10", "activation.overlap10"}
+    assert named[answers.FISHER] == correlations | {f"{name}_size" for name in correlations}
+    assert named[answers.CHANCE] == overlaps | {f"{name}_size" for name in overlaps}
+
+
+def test_a_row_of_a_prompt_keeps_its_place_in_the_table() -> None:
+    assert answers.by_prompt(made(4).iloc[[3, 1]], 0).index.tolist() == [3, 1]
+
+
 def test_what_has_nothing_to_do_with_effects_is_as_random_features_are() -> None:
     rows = answers.summarise(answers.by_prompt(made(n_prompts=60), 1), 1, 400)
     for metric in ("activation.spearman_ablation", "activation.overlap10", "ablation.loudness_rank"):

@@ -75,7 +75,7 @@ def test_numbers_of_whole_dictionaries() -> None:
     # 0.3 - hypot(0.1, 0.03), 0.3 + hypot(0.1, 0.04)
     assert (loss["difference"], loss["low"], loss["high"]) == pytest.approx((0.3, 0.195597, 0.407703), abs=1e-6)
     assert (found.loc["l0", "difference"], found.loc["l0", "by"]) == (2.0, "point")
-    assert np.isnan(found.loc["l0", "low"])
+    assert np.isnan(found.loc["l0", "low"]) and loss["by"] == "runs"
     assert np.isnan(found.loc["variance", "difference"])
     assert moved(found).index.tolist() == ["loss"]
 
@@ -136,6 +136,16 @@ def test_a_verdict_takes_the_whole_interval(kind: Any, limit: float, low: float,
 )
 def test_a_number_without_an_interval_decides_alone(value: float, expected: str) -> None:
     assert verdict("above", 0.3, value, NAN, NAN) == expected
+
+
+def test_half_an_interval_is_none_and_an_interval_without_a_number_decides_nothing() -> None:
+    assert verdict("above", 0.3, 0.4, 0.2, NAN) == verdict("above", 0.3, 0.4, NAN, 0.5) == "failed"
+    assert verdict("above", 0.3, NAN, 0.4, 0.5) == "undecided"
+
+
+def test_an_interval_that_ends_at_0_has_not_moved() -> None:
+    frame = pd.DataFrame({"low": [0.0, 0.1, -0.2, -0.2], "high": [0.1, 0.2, 0.0, -0.1]})
+    assert moved(frame).index.tolist() == [1, 3]
 
 
 numbers = st.floats(-1, 1, allow_nan=False)

@@ -67,13 +67,13 @@ def test_an_arm_takes_the_worse_grade_and_judges_of_one_grade_are_taken_together
     one = scores({"rule": [0.9] * 4, "wrong": [0.3] * 4}, "one")
     other = scores({"rule": [0.7] * 4, "wrong": [0.2] * 4}, "other")
     writer = scores({"writer": [0.8] * 4}, "one", "D")
-    worse = scores({"rule": [0.2] * 4, "wrong": [0.2] * 4}, "subject", "E")
-    right = pd.concat([truths(4, name) for name in ("one", "other", "subject")])
+    worse = scores({"rule": [0.2] * 4, "wrong": [0.2] * 4}, "a subject", "E")
+    right = pd.concat([truths(4, name) for name in ("one", "other", "a subject")])
     rows = calibrate(pd.concat([one, other, writer, worse]), right, STATES, 0, 100)
     assert said(rows, "beats", "writer", "one")["circularity"] == "D"
     assert said(rows, "beats", "wrong", "one")["circularity"] == "B"
-    together = {row["circularity"]: row["value"] for row in rows if not row["scorer"]}
-    assert together == {"B": pytest.approx((0.1 + 0.15) / 2), "E": pytest.approx(0.4)}
+    together = [(row["circularity"], row["value"]) for row in rows if not row["scorer"]]
+    assert together == [("B", pytest.approx((0.1 + 0.15) / 2)), ("E", pytest.approx(0.4))]
 
 
 def test_the_order_of_a_judge_that_guesses_is_no_order() -> None:
@@ -133,3 +133,11 @@ def test_one_judge_shares_its_errors_with_nobody() -> None:
     rows = list(answers(*verdicts({"a": np.ones(20, bool)}, 4, 5), 0, 100))
     assert [row["quantity"] for row in rows] == ["wrong_answers"]
     assert rows[0]["value"] == 1
+
+
+@pytest.mark.parametrize("change", [{"question": "specificity"}, {"control": "shuffled"}, {"rubric": ""}])
+def test_only_a_judges_yes_or_no_to_real_explanations_is_counted(change: dict[str, str]) -> None:
+    given, true = verdicts({"a": np.arange(20) % 4 == 0, "b": np.arange(20) % 5 == 0}, 4, 5)
+    other = given.assign(value=1 - given["value"], **change)
+    both = pd.concat([given, other]), pd.concat([true, true.assign(**change)])
+    assert [row["value"] for row in answers(*both, 0, 100)] == [row["value"] for row in answers(given, true, 0, 100)]

@@ -82,6 +82,9 @@ def test_what_cannot_be_computed_is_nan_with_its_reason() -> None:
         isnan(few.attributed_hits) and few.reasons["attributed_hits"] == "3 active features are all among the first 10"
     )
     assert few.loudness == (3, 1, 2) and few.attribution_ablation == pytest.approx(-1)
+    two = causal.agreement(array(1, 2), array(1, 2), array(2, 1))
+    assert isnan(two.attribution_ablation)
+    assert two.reasons["attribution_ablation"] == "2 active features have no correlation worth the name"
     flat = causal.agreement(np.arange(12.0), np.ones(12), np.arange(12.0))
     assert flat.reasons == {"attribution_ablation": "all attributions are equal"}
     assert flat.attributed_hits == pytest.approx(flat.expected_hits)
@@ -166,11 +169,12 @@ def test_the_fisher_mean_by_hand() -> None:
     assert causal.fisher_mean(array(1, 0), np.array([3, 9]), seed=0).value == pytest.approx(tanh(atanh(0.75) / 2))
 
 
-def test_the_next_value_below_a_full_rank_correlation() -> None:
+def test_a_full_rank_correlation_counts_half_way_from_the_next_one_below_it() -> None:
     for m in (3, 5, 12):
         swapped = np.arange(m)
         swapped[:2] = 1, 0
-        assert spearmanr(np.arange(m), swapped).statistic == pytest.approx(1 - 12 / (m * (m**2 - 1)))
+        below = spearmanr(np.arange(m), swapped).statistic
+        assert causal.fisher_mean(array(1), np.array([m]), seed=0).value == pytest.approx((1 + below) / 2)
 
 
 def test_the_hit_rate_by_hand() -> None:

@@ -204,7 +204,7 @@ def test_agreement_by_hand() -> None:
     found = completeness.agreement(contexts, first, second)
     numbers = found.both, found.only_first, found.only_second, found.neither
     assert [n.tolist() for n in numbers] == [[0], [1], [2], [3]]
-    assert (found.missed.k, found.missed.n, found.missed.undecided) == (1, 2, 1)
+    assert (found.missed.category, found.missed.k, found.missed.n, found.missed.undecided) == (-1, 1, 2, 1)
 
 
 def test_p_by_hand() -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autointerp.measure.dictionaries import SHARE, Figures, summarise
-from autointerp.measure.intervals import superiority_interval
+from autointerp.measure.dictionaries import COLUMNS, SHARE, Figures, summarise
+from autointerp.measure.intervals import mean_interval, superiority_interval, wilson
 
 FIGURES = {"d": Figures(width=8, dead=2, l0=3.0, explained_variance=0.9, n_positions=100, n_documents=10)}
 NAN = math.nan
@@ -45,9 +45,35 @@ def test_an_unscored_feature_is_counted_on_its_side() -> None:
     assert (single["n"], single["unscored"]) == (1, 1)
 
 
-def test_secondary_numbers_are_not_divided() -> None:
-    metrics = {metric for metric, _ in told(rows("ann", [0.1, 0.2], "detection.auroc")).index}
-    assert not any(metric.endswith((".single_token", ".many_tokens")) for metric in metrics)
+def divided(table: pd.DataFrame) -> set[tuple[str, str]]:
+    """Which numbers stand once more by kind of feature: metric and control."""
+    parts = table.reset_index()[["metric", "control"]].itertuples(index=False, name=None)
+    return {(metric, control) for metric, control in parts if metric.endswith((".single_token", ".many_tokens"))}
+
+
+def test_only_primary_numbers_are_divided_and_no_controls() -> None:
+    both_kinds = {("d", 0): 0.0}
+    control = [row | {"control": "shuffled"} for row in rows("ann", [0.5, 0.6])]
+    table = told(rows("ann", [0.1, 0.2]) + rows("ann", [0.1, 0.2], "detection.auroc") + control, both_kinds)
+    assert divided(table) == {("detection.ap.single_token", "none"), ("detection.ap.many_tokens", "none")}
+
+
+@pytest.mark.parametrize("entropy", [0.0, 3.0])
+def test_features_of_one_kind_are_not_divided(entropy: float) -> None:
+    assert not divided(told(rows("ann", [0.1, 0.2]), {("d", 0): entropy, ("d", 1): entropy}))
+
+
+def test_a_share_has_wilsons_bounds_and_a_mean_a_bootstraps() -> None:
+    values = [1.0, 0.0, 1.0, 1.0]
+    table = told(rows("ann", values) + rows("", values, SHARE))
+    share, mean = table.loc[(SHARE, "")], table.loc[("detection.ap", "ann")]
+    assert (share["value"], share["low"], share["high"]) == pytest.approx((3 / 4, *wilson(3, 4)))
+    expected = mean_interval(np.array(values), 0, 200)
+    assert (mean["value"], mean["low"], mean["high"]) == (expected.value, expected.low, expected.high)
+
+
+def test_a_table_of_no_dictionary_has_its_columns() -> None:
+    assert summarise(pd.DataFrame(rows("ann", [0.1])), {}, {}, [], 0, 10).columns.tolist() == COLUMNS
 
 
 def test_two_explainers_that_rank_features_alike_agree() -> None:
@@ -64,6 +90,12 @@ def test_agreement_is_over_the_features_that_both_have() -> None:
     assert found["value"] == pytest.approx(0.8)
     assert (found["n"], found["unscored"]) == (4, 1)
     assert found["low"] <= found["value"] <= found["high"]
+
+
+def test_agreement_with_an_explainer_that_nobody_scored_is_unknown() -> None:
+    found = told(rows("ann", [NAN] * 5) + rows("bob", [0.1, 0.2, 0.3, 0.4, 0.5]))
+    agreed = found.loc[("agreement.detection.ap", "ann and bob")]
+    assert math.isnan(agreed["value"]) and (agreed["n"], agreed["unscored"]) == (0, 5)
 
 
 def test_one_explainer_agrees_with_nobody() -> None:

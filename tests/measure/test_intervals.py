@@ -53,6 +53,20 @@ def test_item_interval_is_seeded_and_as_wide_as_the_known_standard_error() -> No
     assert (high - low) / (2 * intervals.Z) == pytest.approx(0.031, abs=0.006)
 
 
+def test_item_interval_finds_the_exact_bootstrap_of_a_share() -> None:
+    # Of 100 draws of firing items Binomial(100, 1/2) fall on the first half, whose 2.5% and 97.5% quantiles are 40, 60.
+    cdf = list(itertools.accumulate(comb(100, k) / 2**100 for k in range(101)))
+    assert cdf[39] < 0.025 < cdf[40] and cdf[59] < 0.975 < cdf[60]
+
+    def on_the_first_half(fires: Bools, score: Floats, weight: Matrix) -> Floats:
+        return weight[:, :50].sum(axis=1)
+
+    found = intervals.item_interval(
+        np.arange(120) < 100, np.zeros(120), np.ones(120), on_the_first_half, seed=0, resamples=10_000
+    )
+    assert found == pytest.approx((40, 60))
+
+
 def test_items_of_no_weight_take_no_part_in_the_interval() -> None:
     fires, score = np.repeat([True, False], [5, 20]), np.arange(25.0) % 7
     weight = np.where(np.arange(25) % 4, 1.0, 0.0)
@@ -102,6 +116,10 @@ def test_mean_interval_counts_the_unscored_and_leaves_them_out() -> None:
     assert interval == Interval(3, interval.low, interval.high, 3, 2)
     assert intervals.mean_interval(values[[0, 2, 3]], seed=5).low == interval.low
     assert 1 <= interval.low < 3 < interval.high <= 6
+
+
+def test_two_features_are_bounded_by_themselves() -> None:
+    assert intervals.mean_interval(np.array([1.0, 3]), seed=0) == Interval(2, 1, 3, 2, 0)
 
 
 @pytest.mark.parametrize(

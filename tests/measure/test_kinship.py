@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.stats import ttest_1samp
+from scipy.stats import norm, t, ttest_1samp
 
 from autointerp.measure import circularity
 from autointerp.measure.arrays import Bools, Floats, Ints
@@ -239,6 +239,10 @@ def test_too_few_features_or_cells_say_so() -> None:
     one_judge[:, :, 1] = nan
     assert unidentified(self_preference(no_own, AB, AB, seed=0), FEATURES, "No explanation")
     assert unidentified(self_preference(one_judge, AB, AB, seed=0), FEATURES, "one judge")
+    # Explainer 0 was judged by its family alone, and explainer 1 by a third family alone.
+    one_each, _ = study(np.random.default_rng(0), AB, ints(0, 2))
+    one_each[:, [0, 1], [1, 0]] = nan
+    assert unidentified(self_preference(one_each, AB, ints(0, 2), seed=0), FEATURES, "follows from who explains")
 
 
 def test_a_design_that_hangs_on_one_feature_says_so() -> None:
@@ -252,7 +256,9 @@ def test_scores_without_noise_are_certain_and_equal_ones_show_nothing() -> None:
     flat = self_preference(np.full((9, 2, 2), 0.1), AB, AB, seed=0)
     assert (flat.p, flat.identified) == (1, True)
     assert (flat.value, flat.low, flat.high, flat.detectable) == pytest.approx((0, 0, 0, 0), abs=1e-12)
-    assert self_preference(np.full((9, 2, 2), 0.1) + 0.1 * np.eye(2), AB, AB, seed=0).p < 0.05
+    # The sample is the one of 2001 that is not above 0, which is how far out Student's t of 8 degrees is taken.
+    sure = self_preference(np.full((9, 2, 2), 0.1) + 0.1 * np.eye(2), AB, AB, seed=0)
+    assert sure.p == pytest.approx(2 * t.cdf(norm.ppf(1 / 2001) * sqrt(8 / 9), 8))
 
 
 # ---- rates

@@ -105,6 +105,13 @@ def test_directions_like_others_crowd_where_they_do() -> None:
     assert threshold(found[:999], crowded[:50], 0.05) > threshold(random_directions(999, 6, 1), crowded[:50], 0.05)
 
 
+def test_directions_do_not_depend_on_the_tile(monkeypatch: pytest.MonkeyPatch) -> None:
+    crowded = random_directions(20, 6, 0) * torch.arange(1.0, 7)
+    whole = directions_like(crowded, 50, 1).abs()
+    monkeypatch.setattr(neighbours, "TILE_ROWS", 7)
+    torch.testing.assert_close(directions_like(crowded, 50, 1).abs(), whole)
+
+
 def test_threshold_by_hand() -> None:
     # Angles of 10, 20, … 90 degrees to the only vector: with 9 draws, a rate of 0.2 lets floor(0.2 * 10) = 2 reach it.
     angles = torch.arange(10, 100, 10) * pi / 180

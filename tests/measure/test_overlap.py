@@ -60,6 +60,12 @@ def test_a_child_that_follows_its_parent_on_a_part_overlaps_wholly() -> None:
     assert isnan(silent.similarity[0])
 
 
+def test_ten_firings_of_each_are_enough() -> None:
+    always, one = sparse(np.ones((10, 1))), np.zeros(1, np.int64)
+    assert restricted_cosine(always, always, one, one).similarity[0] == pytest.approx(1)
+    assert isnan(restricted_cosine(always, sparse(np.arange(10)[:, None]), one, one).similarity[0])
+
+
 def test_positions_are_shared_and_activations_are_not_negative() -> None:
     one = np.zeros(1, np.int64)
     with pytest.raises(AssertionError, match="same positions"):
@@ -69,13 +75,13 @@ def test_positions_are_shared_and_activations_are_not_negative() -> None:
 
 
 def test_how_far_the_two_definitions_agree() -> None:
-    step = Step(np.array([0, 0, 1, 1, 2]), np.array([0.9, 0.8, 0.7, 0.2, 0.9]), 0.5, 3)
-    candidates = np.array([[0, 1], [0, 1], [1, 0], [1, 0], [2, 0]])
-    similarity = np.array([[0.9, 0.1], [0.3, 0.8], [0.5, nan], [0.7, 0.1], [nan, nan]])
+    step = Step(np.array([0, 0, 1, 1, 2, 0, 1]), np.array([0.9, 0.8, 0.7, 0.2, 0.9, 0.6, 0.6]), 0.5, 3)
+    candidates = np.array([[0, 1], [0, 1], [1, 0], [1, 0], [2, 0], [0, 1], [1, 0]])
+    similarity = np.array([[0.9, 0.1], [0.3, 0.8], [0.5, nan], [0.7, 0.1], [nan, nan], [0.6, 0.5], [0.2, 0.3]])
     found = agreement(step, candidates, similarity)
-    # Children by cosine are 0, 1, 2 and 4: the first and the third overlap, the second does not, the last is unknown.
-    assert (found.overlapping.value, found.overlapping.n, found.overlapping.unscored) == (2 / 3, 3, 1)
-    # Overlapping are 0 (with 0, its parent), 1 (with 1, not its parent), 2 (with 1, its parent), 3 (which has none).
-    assert (found.nearest.value, found.nearest.n, found.nearest.unscored) == (2 / 4, 4, 1)
+    # Children by cosine are all but 3: of these 0, 2 and 5 overlap, 1 and 6 do not, 4 is unknown.
+    assert (found.overlapping.value, found.overlapping.n, found.overlapping.unscored) == (3 / 5, 5, 1)
+    # Overlapping are 0, 2 and 5 with their parents, 1 with another and 3, which has none; 6 overlaps with nobody.
+    assert (found.nearest.value, found.nearest.n, found.nearest.unscored) == (3 / 5, 5, 1)
     with pytest.raises(AssertionError, match="first candidate"):
         agreement(step, candidates[:, ::-1], similarity)

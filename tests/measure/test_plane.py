@@ -43,3 +43,10 @@ def test_a_map_of_too_many_is_a_seeded_sample() -> None:
 def test_a_map_of_a_few(n: int) -> None:
     found = plane([random_directions(n, 3, 0)], 10, 0)
     assert found.place.shape == (n, 2) and np.isfinite(found.place).all() and len(np.unique(found.place, axis=0)) == n
+
+
+def test_a_map_of_three_shows_their_two_main_directions() -> None:
+    rows = torch.tensor([[1.0, 0.2, 0.1], [5.0, 4.0, 1.0], [0.1, 0.3, 0.2]])
+    unit = np.array([row / np.linalg.norm(row) for row in rows.numpy().astype(float)])
+    expected = unit @ np.linalg.svd(unit)[2][:2].T
+    np.testing.assert_allclose(abs(plane([rows], 10, 0).place), abs(expected), atol=1e-6)  # an axis has no sign

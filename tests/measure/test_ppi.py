@@ -149,7 +149,7 @@ def test_where_everything_is_rated_the_model_has_no_say() -> None:
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.integers(0, 10**6), st.integers(2, 60))
+@given(st.integers(0, 10**6), st.integers(6, 60))  # of fewer, see below
 def test_people_who_say_what_the_model_says_leave_the_models_mean_and_interval(seed: int, rated: int) -> None:
     judge, people, cluster = table(seed, rated, features=61)
     found = corrected_mean(judge, np.where(np.isnan(people), nan, judge), cluster)
@@ -157,6 +157,14 @@ def test_people_who_say_what_the_model_says_leave_the_models_mean_and_interval(s
     value, low, high = bounds(found.model_mean)
     stretch = t.ppf(0.975, rated - 1) / Z if rated < 30 else 1
     assert bounds(found) == pytest.approx((value, value + stretch * (low - value), value + stretch * (high - value)))
+
+
+def test_a_few_rated_clusters_that_are_alike_give_no_reason_to_trust_the_model() -> None:
+    # Clusters of 3, 1 and 3 items, the first two rated and nearly equal, the third far below: that they differ by 0.1
+    # and are unlike in size says less of the model's mean over them than of that over all, so no slope can be had.
+    cluster, judge = np.array([0] * 3 + [1] + [2] * 3), np.array([5.1] * 3 + [5.0] + [0.0] * 3)
+    found = corrected_mean(judge, np.where(cluster < 2, judge, nan), cluster)
+    assert (found.tuning, found.value) == (0, found.human_mean.value)
 
 
 def test_a_model_that_is_noise_is_hardly_used() -> None:

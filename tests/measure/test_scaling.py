@@ -218,6 +218,24 @@ def test_the_ratio_equals_that_of_scikit_learn(table: Table) -> None:
         np.testing.assert_allclose(collapse.shift, shift, rtol=1e-2, atol=1e-2)
 
 
+def test_p_of_two_dictionaries_is_that_of_the_clustered_variance_of_their_difference() -> None:
+    found, frequency, alive = table = drawn(0, concepts=40, sizes=2, own=2)
+    intercept, slope = reference(table, intercepts=False)[0]
+    information, meat = np.zeros((3, 3)), np.zeros((3, 3))
+    for outcomes, often in zip(found, frequency, strict=True):
+        score = np.zeros(3)
+        for k, outcome in enumerate(outcomes):
+            row = np.array([k == 0, k == 1, log10(often * alive[k])], float)
+            p = expit(intercept + slope * row[2])
+            information += p * (1 - p) * np.outer(row, row)
+            score += (outcome - p) * row
+        meat += np.outer(score, score) * 40 / 39
+    contrast = np.linalg.inv(information) @ [-1, 1, 0]  # covariance with the difference of the intercepts
+    collapse = scaling.collapse(*table)
+    widened = (contrast @ meat @ contrast) / (contrast[1] - contrast[0])
+    assert collapse.p == pytest.approx(chi2.sf(collapse.ratio / widened, 1), rel=1e-5)
+
+
 @pytest.mark.parametrize("own", [0.0, 3.0])
 def test_one_curve_is_refused_as_often_as_it_says(own: float) -> None:
     p, naive = [], []

@@ -119,6 +119,7 @@ def test_differences_are_paired_and_belong_to_the_real_arm() -> None:
     assert (difference.explainer, difference.scorer, difference.n) == ("ann", "ben", 4)
     assert math.isnan(difference.low)
     assert one(scores, "detection.ap.minus_lexical_floor").value == 0
+    assert len([s for s in scores if s.metric.endswith(".minus_lexical_floor")]) == 1
     assert one(scores, "detection.auroc.minus_shuffled").value == pytest.approx(7 / 8 - 1 / 8)
     assert not [s for s in scores if s.metric.startswith("lexical_floor") and "minus" in s.metric]
     assert not [s for s in scores if "minus" in s.metric and s.control != "none"]
@@ -316,6 +317,12 @@ def test_a_simulation_without_one_of_the_sides_is_unscored_for_its_reason() -> N
     assert one(scored(SIMULATED[:1]), "simulation.pearson").reason == "no firing or no silent item"
 
 
+def test_the_interval_of_a_simulation_holds_its_value() -> None:
+    second = simulated(True, 1.0, [3, 6], [1, 4], item="d")
+    score = one(scored([*SIMULATED, second]), "simulation.pearson")
+    assert -1 <= score.low < score.value < score.high <= 1
+
+
 def test_a_simulated_item_without_an_answer_is_left_out_and_counted() -> None:
     missing = replace(SIMULATED[2], item="d", value=UNSCORED, reason="cut short", predicted=(), activations=())
     score = one(scored([*SIMULATED, missing], prevalence=0.2), "simulation.pearson")
@@ -431,6 +438,11 @@ def test_a_generator_that_failed_leaves_rates_unscored_for_its_reason() -> None:
         assert math.isnan(score.value)
         assert (score.n, score.unscored, score.reason) == (0, 1, "the model refused")
     assert one(scores, "sensitivity.original").value == 1
+
+
+def test_of_several_reasons_the_first_by_alphabet_is_given() -> None:
+    failed = [v for at in range(50) for v in wrote("text", [UNSCORED], reason=f"reason {99 - at}", fires=False)]
+    assert one(scored(failed), "sensitivity.generated").reason == "reason 50"
 
 
 # differences

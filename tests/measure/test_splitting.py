@@ -72,7 +72,7 @@ def test_a_step_is_summed_up() -> None:
     assert (found.novel.value, found.novel.low, found.novel.high) == pytest.approx((1 / 6, *wilson(1, 6)))
     assert summary(CHAIN[0], seed=0).split.value == 1 / 3  # two children are a split
     empty = summary(Step(np.empty(0, np.int64), np.empty(0), 0.5, 2), seed=0)
-    assert empty.counts.tolist() == [2] and empty.lost.value == 1 and isnan(empty.novel.value)
+    assert empty.counts.tolist() == [2] and (empty.lost.value, empty.split.value) == (1, 0) and isnan(empty.novel.value)
 
 
 def test_the_tree_below_a_feature() -> None:

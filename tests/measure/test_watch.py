@@ -69,9 +69,18 @@ def test_a_feature_of_the_topic_alone_is_not_chosen() -> None:
     assert (told.hits, told.twins, told.p) == (15, 15, 1.0)
 
 
+def test_as_many_pairs_one_way_as_the_other_are_a_fair_coin() -> None:
+    concerning, twins = np.array([[1.0], [0.0], [1.0]]), np.array([[0.0], [1.0], [1.0]])
+    told = watch.rates(Half(concerning, twins, np.zeros((2, 1))), Choice(0, 0.5))
+    assert told.p == pytest.approx(3 / 4)  # at least one head of two
+
+
 def test_of_equals_the_clearer_one_is_chosen() -> None:
     concerning, twins = np.array([[2.0, 2.0], [2.0, 2.0]]), np.array([[1.0, 0.0], [1.0, 0.0]])
     assert watch.choose(Half(concerning, twins, np.ones((20, 2))), 0.0) == Choice(1, 1.0)
+    # Three quarters of its largest activation are clearer than one half of another that is ten times as loud.
+    concerning, twins = np.array([[4.0, 40.0], [4.0, 40.0]]), np.array([[1.0, 20.0], [1.0, 20.0]])
+    assert watch.choose(Half(concerning, twins, np.zeros((20, 2))), 0.0) == Choice(0, 1.0)
 
 
 def test_a_silent_dictionary_has_no_choice() -> None:

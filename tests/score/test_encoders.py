@@ -189,6 +189,13 @@ def test_a_text_that_is_too_long_is_cut(kind: str, request: pytest.FixtureReques
     assert np.isfinite(encoder.texts([" ".join(WORDS * 5)])).all()
 
 
+def test_a_sentence_is_the_mean_of_its_tokens_whatever_the_batch(reader: Path) -> None:
+    model, tokens = BertModel.from_pretrained(reader).eval(), tokenizer()
+    alone = [unit(model(**tokens(text, return_tensors="pt")).last_hidden_state.mean(dim=1))[0] for text in TEXTS]
+    for size in (1, 3, 64):
+        np.testing.assert_allclose(open_encoder(role(reader, size)).texts(TEXTS), alone, atol=1e-5)
+
+
 def test_nothing_gives_no_vectors(clip: Path, reader: Path) -> None:
     for path in (clip, reader):
         assert open_encoder(role(path)).texts([]).shape[0] == 0
