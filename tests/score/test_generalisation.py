@@ -91,8 +91,10 @@ def test_the_same_numbers_come_out_whatever_the_batch(job: Job) -> None:
     found = read(job.config.generalisation)
     name = name_of(job)
     whole = generalisation.by_member(job, found, [name])[name]
-    alone = [generalisation.by_member(job, [member], [name])[name].toarray()[0] for member in found]
-    assert np.array_equal(whole.toarray(), np.stack(alone))
+    alone = np.stack([generalisation.by_member(job, [member], [name])[name].toarray()[0] for member in found])
+    # A matrix of one row may be multiplied by other code than one of many, which on some processors rounds otherwise.
+    np.testing.assert_allclose(whole.toarray(), alone, rtol=1e-6)
+    assert ((whole.toarray() > 0) == (alone > 0)).all()
 
 
 def test_a_run_writes_what_it_found_and_the_report_shows_it(tmp_path: Path) -> None:
