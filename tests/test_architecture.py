@@ -22,7 +22,8 @@ REPORT = [
     "frames", "columns", "metrics", "data", "words", "gather", "parts", "sections", "page", "summary", "stage",
     "several", "__init__",
 ]  # fmt: skip
-HOUSES = [(HOUSE, ROOMS), (HOUSE / "report", REPORT)]  # a room with rooms of its own is a house, too
+CONFIG = ["record", "roles", "stages", "limits", "run", "__init__"]
+HOUSES = [(HOUSE, ROOMS), (HOUSE / "report", REPORT), (HOUSE / "config", CONFIG)]  # a room with rooms of its own is a house, too
 
 
 def room(path: Path, house: Path) -> str:
@@ -61,3 +62,8 @@ def test_rooms_import_from_those_before_them(house: Path, rooms: list[str]) -> N
         if place[other] > place[room(path, house)]
     }
     assert not backwards
+
+
+def test_statistics_know_the_nouns_and_nothing_else() -> None:
+    known = {other for path in (HOUSE / "measure").rglob("*.py") for other in imported(path, HOUSE, ROOMS)}
+    assert known == {"measure", "records"}
