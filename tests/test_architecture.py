@@ -23,7 +23,11 @@ REPORT = [
     "several", "__init__",
 ]  # fmt: skip
 CONFIG = ["record", "roles", "stages", "limits", "run", "__init__"]
-HOUSES = [(HOUSE, ROOMS), (HOUSE / "report", REPORT), (HOUSE / "config", CONFIG)]  # a room with rooms of its own is a house, too
+HOUSES = [
+    (HOUSE, ROOMS),
+    (HOUSE / "report", REPORT),
+    (HOUSE / "config", CONFIG),
+]  # a room with rooms of its own is a house, too
 
 
 def room(path: Path, house: Path) -> str:

@@ -99,8 +99,7 @@ class RunConfig(Record):
 
     def explained(self, explainer: str, dictionary: str) -> int:
         """How many features of a dictionary an explainer explains: so many of those alive, first of the draw."""
-        crossed = self.audit.features if self.audit is not None and explainer in self.audit.explainers else 0
-        return max(crossed, covered(self.explainers[explainer], dictionary))
+        return max(self.crossed(explainer, dictionary), covered(self.explainers[explainer], dictionary))
 
     def judged(self, explainer: str, judge: str, dictionary: str, control: str = "none") -> int:
         """How many of these features a scorer or generator is asked about, with the explanations of an explainer.
@@ -108,9 +107,7 @@ class RunConfig(Record):
         What the roles themselves leave out is asked where the audit crosses the two, of as many as it crosses.
         Paraphrases are judged for the audit alone, and in detection alone.
         """
-        crossed = 0
-        if self.audit is not None and explainer in self.audit.explainers and judge in self.audit.scorers:
-            crossed = self.audit.features
+        crossed = self.crossed(explainer, dictionary, judge)
         if control == PARAPHRASED:
             return min(crossed, self.paraphrased(explainer, dictionary)) if detects(self.judges[judge]) else 0
         return max(crossed, self.taken_in(explainer, judge, dictionary))
@@ -124,9 +121,19 @@ class RunConfig(Record):
 
     def paraphrased(self, explainer: str, dictionary: str) -> int:
         """Of how many of these features the explanations are paraphrased."""
-        if self.audit is None or self.paraphraser is None or explainer not in self.audit.explainers:
+        if self.paraphraser is None:
             return 0
-        return min(self.audit.features, covered(self.paraphraser, dictionary))
+        return min(self.crossed(explainer, dictionary), covered(self.paraphraser, dictionary))
+
+    def crossed(self, explainer: str, dictionary: str, judge: str | None = None) -> int:
+        """How many of these features the audit crosses, of explanations by one and as judged by another.
+
+        None of a dictionary that one of the two leaves out.
+        """
+        if self.audit is None or explainer not in self.audit.explainers or judge not in (None, *self.audit.scorers):
+            return 0
+        roles = [self.explainers[explainer], *([self.judges[judge]] if judge else [])]
+        return self.audit.features if all(covered(role, dictionary) for role in roles) else 0
 
     @model_validator(mode="after")
     def consistent(self) -> "RunConfig":

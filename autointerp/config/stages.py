@@ -182,8 +182,8 @@ class AuditConfig(Record):
     features: int = Field(
         100,
         ge=0,
-        description="Of each dictionary the first n features of the draw are crossed, whatever the roles themselves "
-        "leave out; 0 asks nothing beyond what they take in.",
+        description="Of each dictionary that both take in, the first n features of the draw are crossed, even where "
+        "the roles themselves take in fewer; 0 asks nothing beyond what they do.",
     )
     paraphraser: Paraphraser | None = Field(
         None, description="Who says the crossed explanations in other words, to be judged by the same scorers."
