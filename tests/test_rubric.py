@@ -159,7 +159,7 @@ def test_a_run_asks_its_own_rubrics(tmp_path: Path) -> None:
         assert llm.rubric_of(role, job(built, sees)).text == "Say what it is."
     answers = toml.build(settings(rubric="detection") | {"rubrics": str(folder)}, "it")
     with pytest.raises(UserError, match="does not require 'explanation'"):
-        llm.rubric_of(answers.explainers["e"], job(answers))  # type: ignore[arg-type]
+        llm.rubric_of(answers.explainers["e"], job(answers))
 
 
 def test_rubrics_of_the_folder_stand_in_the_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,12 +72,11 @@ class Sketch:
         self.max = torch.zeros(width, dtype=torch.float32)
         self.histogram = torch.zeros(len(self.tracked), N_BINS, dtype=torch.int64)
         # (priority, context) of every reservoir, best first: [kinds, splits, n tracked, keep + 1, 2]
-        self.entries = torch.tensor([WORST, EMPTY]).repeat(len(KINDS), 2, len(self.tracked), keep + 1, 1)
+        self._hold(torch.tensor([WORST, EMPTY]).repeat(len(KINDS), 2, len(self.tracked), keep + 1, 1))
         self._row = torch.full((width,), -1, dtype=torch.int32)
         self._row[self.tracked] = torch.arange(len(self.tracked), dtype=torch.int32)
         self._documents: list[Ints] = []
         self._loudest = np.zeros(width, dtype=np.int32)  # scratch of `fold`, zero between calls
-        self._beaten = beaten(self.entries)
 
     @property
     def n_contexts(self) -> int:
@@ -145,7 +144,7 @@ class Sketch:
             self.fired_contexts_by_split.numpy(),
             self.histogram.numpy(),
             self.entries.view(-1, self.keep + 1, 2).numpy(),
-            self._beaten,
+            self._thresholds,
         )
 
     def merge(self, other: "Sketch") -> "Sketch":
@@ -167,8 +166,7 @@ class Sketch:
         self._documents += other._documents
         entries = torch.cat([self.entries, other.entries], 3)
         best = entries[..., 0].argsort(dim=3, descending=True)[..., : self.keep + 1]
-        self.entries = entries.gather(3, best[..., None].expand(*best.shape, 2))
-        self._beaten = beaten(self.entries)
+        self._hold(entries.gather(3, best[..., None].expand(*best.shape, 2)))
         return self
 
     def reservoir(self, kind: Kind, split: int) -> tuple[Tensor, Tensor]:
@@ -209,8 +207,11 @@ class Sketch:
         sketch.n_positions, sketch._documents = n_positions, [state["documents"].numpy()]
         for name in STATE:
             setattr(sketch, name, state[name])
-        sketch._beaten = beaten(sketch.entries)
+        sketch._hold(sketch.entries)
         return sketch
+
+    def _hold(self, entries: Tensor) -> None:
+        self.entries, self._thresholds = entries, thresholds(entries)
 
     def _distinct_documents(self) -> Ints:
         if len(self._documents) > 1:
@@ -218,11 +219,11 @@ class Sketch:
         return np.unique(self._documents[0]) if self._documents else np.empty(0, dtype=np.int64)
 
 
-def beaten(entries: Tensor) -> Ints:
-    """The priority that an entry has to beat to get into each reservoir, [splits * n tracked, kinds].
+def thresholds(entries: Tensor) -> Ints:
+    """The priority of the last entry of each reservoir, which a new one has to beat: [splits * n tracked, kinds].
 
-    A copy of the last entries, side by side: most of what is offered gets in nowhere, and finds that out here, in a
-    tenth of the memory that the reservoirs take.
+    A copy that `fold` keeps true. Most of what is offered gets in nowhere and finds that out here, in one place for
+    all kinds, without a look at the reservoirs, which are 2 (keep + 1) times as large.
     """
     return np.ascontiguousarray(entries[..., -1, 0].flatten(1).T.numpy())
 
@@ -276,7 +277,7 @@ def insert(entries: Ints, row: Any, priority: Any, context: Any) -> Any:
 def fold(
     starts: Ints, ids: Ints, splits: NDArray[np.int8], feature: Ints, activation: Floats, bits: Bits, row: Bits,
     seed: Any, loudest: Bits, fired: Ints, total: Doubles, squares: Doubles, largest: Bits,
-    fired_contexts: Ints, histogram: Ints, entries: Ints, to_beat: Ints,
+    fired_contexts: Ints, histogram: Ints, entries: Ints, threshold: Ints,
 ) -> None:  # fmt: skip
     """The rows of some contexts, `starts[i] : starts[i + 1]` being those of one, into the arrays of a sketch.
 
@@ -302,7 +303,7 @@ def fold(
                 touched[n_touched] = f
                 n_touched += 1
             loudest[f] = max(loudest[f], b)
-        # First what is offered to the reservoirs, then who gets in, kind by kind: the reads of what is to beat do not
+        # First what is offered to the reservoirs, then who gets in, kind by kind: the reads of the thresholds do not
         # wait for one another, nor for a guess of how they end.
         n_offered = 0
         for i in range(n_touched):
@@ -324,6 +325,6 @@ def fold(
             n_better = 0
             for i in range(n_offered):
                 better[n_better] = i
-                n_better += offered[kind, i] > to_beat[place[i], kind]
+                n_better += offered[kind, i] > threshold[place[i], kind]
             for i in better[:n_better]:
-                to_beat[place[i], kind] = insert(entries, place[i] + 2 * kind * n, offered[kind, i], context)
+                threshold[place[i], kind] = insert(entries, place[i] + 2 * kind * n, offered[kind, i], context)

@@ -96,7 +96,7 @@ def loudest(firing: Firing, size: NDArray[np.int64]) -> Firing:
     `size` are the positions in a window of each row.
     """
     row, position, activation = firing
-    key = row * STRIDE + position // size[row]
+    key = window_key(row, position, size)
     first = np.flatnonzero(np.diff(key, prepend=-1))
     return key[first] // STRIDE, key[first] % STRIDE, np.maximum.reduceat(activation, first)
 
@@ -212,7 +212,12 @@ def silent_items(
 def fires_in(pool: Pool, firing: Firing, size: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Whether a feature fires in each window of a pool; `size` are the positions in a window of each row."""
     row, position, _ = firing
-    return among(pool.key, row * STRIDE + position // size[row])
+    return among(pool.key, window_key(row, position, size))
+
+
+def window_key(row: NDArray[np.int64], position: NDArray[np.int64], size: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The number of the window that each position lies in, as in `Pool.key`; `size` is that of each row's windows."""
+    return np.asarray(row * STRIDE + position // size[row])
 
 
 def among(wanted: NDArray[np.int64], ascending: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -16,7 +16,6 @@ from autointerp.collect.stage import load_sketch
 from autointerp.errors import UserError
 from autointerp.evidence.replay import Contexts, Firings, Replay
 from autointerp.evidence.selection import (
-    STRIDE,
     Pool,
     bin_shares,
     build_pool,
@@ -26,6 +25,7 @@ from autointerp.evidence.selection import (
     held_in,
     silent_items,
     token_counts,
+    window_key,
     window_shares,
 )
 from autointerp.job import Job
@@ -290,11 +290,9 @@ def pool_firings(pools: list[Pool], firings: Firings, features: NDArray[np.int64
     key = np.concatenate([pool.key for pool in pools])
     by_key = np.argsort(key)
     own = np.isin(firings.feature, features)
-    feature, row, position, activation = (
-        column[own] for column in (firings.feature, firings.row, firings.position, firings.activation)
-    )
-    wanted = row * STRIDE + position // size[row]
+    row, position = firings.row[own], firings.position[own]
+    wanted = window_key(row, position, size)
     at = by_key[np.minimum(np.searchsorted(key, wanted, sorter=by_key), len(key) - 1)]
     inside = key[at] == wanted
-    found = (feature, at, position % size[row], activation)
+    found = (firings.feature[own], at, position % size[row], firings.activation[own])
     return pa.table(dict(zip(POOL_FIRINGS.names, (column[inside] for column in found), strict=True)), POOL_FIRINGS)

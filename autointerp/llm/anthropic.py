@@ -37,31 +37,31 @@ STATUS = {  # what an error inside a batch would have been as a response
 }
 
 
-class Block(BaseModel):
+class WireBlock(BaseModel):
     type: str | None = None
     text: str | None = None
 
 
-class Usage(BaseModel):
+class WireUsage(BaseModel):
     input_tokens: int | None = None
     output_tokens: int | None = None
     cache_read_input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
 
 
-class Refusal(BaseModel):
+class WireRefusal(BaseModel):
     explanation: str | None = None
     category: str | None = None
 
 
-class Message(BaseModel):
-    """What is read of an answer, and checked. The SDK's own record takes a quarter of a request's time to build."""
+class WireMessage(BaseModel):
+    """What is read of an answer, and checked. The SDK's own record is unchecked, and slow to build from a response."""
 
-    content: list[Block]
+    content: list[WireBlock]
     model: str | None = None
     stop_reason: str | None = None
-    stop_details: Refusal | None = None
-    usage: Usage | None = None
+    stop_details: WireRefusal | None = None
+    usage: WireUsage | None = None
 
 
 def open(role: LLMRole) -> "AnthropicProvider":
@@ -216,9 +216,9 @@ class AnthropicProvider:
         """The reply in a message: the bytes of a response, or what the SDK made of one in a batch."""
         try:
             if isinstance(message, bytes):
-                response = Message.model_validate_json(message)
+                response = WireMessage.model_validate_json(message)
             else:
-                response = Message.model_validate(message, from_attributes=True)
+                response = WireMessage.model_validate(message, from_attributes=True)
         except ValidationError as error:
             wrong = error.errors()[0]
             where = ".".join(map(str, wrong["loc"]))
@@ -251,7 +251,7 @@ def content(request: Request) -> str | list[dict[str, Any]]:
     return [*parts, {"type": "text", "text": request.content}]
 
 
-def tokens(usage: Usage | None) -> dict[str, Any]:
+def tokens(usage: WireUsage | None) -> dict[str, Any]:
     """Token counts by the fields of a reply. Here those of the prompt cache come on top of input_tokens."""
     if usage is None or usage.input_tokens is None:
         return {"output_tokens": usage.output_tokens if usage else None}

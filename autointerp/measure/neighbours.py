@@ -56,7 +56,7 @@ def nearest(vectors: Tensor, among: Tensor, k: int = 1) -> Neighbours:
 
 
 def nearest_others(vectors: Tensor, rows: Ints, k: int = 1) -> Neighbours:
-    """For each of some rows [r] of vectors [n, d] the k nearest of the other n - 1. Needs 1 <= k < n."""
+    """For each of some rows [r] of vectors [n, d] the k nearest of the other n - 1. Needs 0 <= k < n."""
     found = nearest(vectors[torch.from_numpy(rows)], vectors, k + 1)
     # Where vectors repeat, a row may not be among its own k + 1 nearest, and the last of these is one too many.
     kept = np.argsort(found.index == rows[:, None], axis=1, kind="stable")[:, :k]

@@ -43,7 +43,7 @@ def table(n: int, kinship: float, seed: int = 0) -> pd.DataFrame:
 def effects(scores: pd.DataFrame, roles: Any = ROLES) -> dict[str, Any]:
     made = crossed.design(scores, roles, EXPLAINERS, JUDGES)
     nothing = np.empty((2, 0)), np.empty(0, dtype=np.int64)
-    return {row["effect"]: row for row in crossed.rows(crossed.audit(made, nothing, None, 0, 500))}  # type: ignore[misc]
+    return {row["effect"]: row for row in crossed.rows(crossed.audit(made, nothing, None, 0, 500))}
 
 
 def test_families_are_those_of_known_lineages_alone() -> None:

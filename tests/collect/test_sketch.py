@@ -225,6 +225,12 @@ def test_an_empty_sketch_is_neutral_in_a_merge() -> None:
     assert_same(Sketch(6, 0, 4).merge(feed(Sketch(6, 0, 4), contexts)), feed(Sketch(6, 0, 4), contexts))
 
 
+def test_a_merged_sketch_goes_on_as_if_it_had_been_one_all_along() -> None:
+    first, second, third = (simulated(np.random.default_rng(seed), 30) for seed in (1, 2, 3))
+    merged = feed(Sketch(6, 0, 4), first).merge(feed(Sketch(6, 0, 4), second))
+    assert_same(feed(merged, third), feed(Sketch(6, 0, 4), first + second + third))
+
+
 @pytest.mark.parametrize("other", [Sketch(5, 0, 4), Sketch(6, 1, 4), Sketch(6, 0, 5)], ids=["width", "seed", "keep"])
 def test_sketches_of_different_runs_do_not_merge(other: Sketch) -> None:
     with pytest.raises(ValueError, match=r"\(6, 0, 4\)"):

@@ -383,7 +383,7 @@ def spilling(tmp_path: Path, subject: Words) -> tuple[Any, dict[str, int], Path]
     (scratch / "documents" / "00001.rows").write_text("of a draw that was killed")
     (scratch / "of others").write_text("stays")
     config = CorpusConfig(path=str(path), context_length=16, min_tokens=4)
-    return draw(config, subject, (), 0, counts, {}, scratch), counts, scratch  # type: ignore[arg-type]
+    return draw(config, subject, (), 0, counts, {}, scratch), counts, scratch
 
 
 def test_scratch_files_go_when_the_draw_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

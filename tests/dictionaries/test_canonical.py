@@ -192,7 +192,7 @@ def test_topk_keeps_at_most_k_and_no_negative_value() -> None:
 
 @pytest.mark.parametrize("changes", [{"input_norm": "layer_norm"}, {"input_norm": "constant_norm_rescale"}, "skip"])
 def test_decode_says_when_it_needs_the_input(changes: dict[str, Any] | str) -> None:
-    dictionary = made(W_skip=random(8, D, D)) if changes == "skip" else made(**changes)  # type: ignore[arg-type]
+    dictionary = made(W_skip=random(8, D, D)) if changes == "skip" else made(**changes)
     f = dictionary.encode(random(0, 2, D))
     with pytest.raises(ValueError, match=r"decode needs x: .* call decode\(f, x\)"):
         dictionary.decode(f)
@@ -208,10 +208,12 @@ def test_a_transcoder_does_not_undo_the_normalisation_of_what_it_reads() -> None
 
 def test_moving_a_dictionary_moves_every_tensor_and_nothing_else() -> None:
     dictionary = made("gated", hook="layers.3", k=4, W_skip=random(8, D, D))
+    assert dictionary.feature_norms.device.type == "cpu"  # what was read of it before is read anew where it goes
     moved = dictionary.to("meta")
-    tensors = {name for name, value in vars(dictionary).items() if isinstance(value, Tensor)}
+    tensors = dictionary.weights.keys()
     assert tensors >= {"W_enc", "b_enc", "W_dec", "b_dec", "W_mag", "b_mag", "W_skip"}
     assert all(getattr(moved, name).device.type == "meta" for name in tensors)
+    assert moved.feature_norms.device.type == "meta"
     assert (moved.hook, moved.k, moved.width, moved.d_in) == ("layers.3", 4, WIDTH, D)
 
 

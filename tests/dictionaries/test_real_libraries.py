@@ -63,9 +63,9 @@ def test_the_comparison_sees_a_wrong_convention(wrong: str) -> None:
         "input_norm": ("openai_topk", {"input_norm": "none"}),
         "transcoder": ("saelens_transcoder_layer_norm", {"transcoder": False}),
         "signed": ("saev_topk", {"signed": False}),
-        "W_skip": ("sparsify_skip_transcoder", {"W_skip": read("sparsify_skip_transcoder")[0].W_skip.T}),  # type: ignore[union-attr]
+        "W_skip": ("sparsify_skip_transcoder", {"W_skip": read("sparsify_skip_transcoder")[0].W_skip.T}),
     }[wrong]
     dictionary, expected = read(name)
-    other = replace(dictionary, **change)  # type: ignore[arg-type]
+    other = replace(dictionary, **change)
     y = other.decode(other.encode(expected["x"]), expected["x"])
     assert float((y - expected["y"]).abs().max()) > 1000 * TOLERANCE

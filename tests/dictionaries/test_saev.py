@@ -54,7 +54,9 @@ def test_topk_keeps_exactly_k_of_any_sign() -> None:
 
 @pytest.mark.parametrize("threshold", [0.0, -0.5])
 def test_a_threshold_that_is_not_positive_means_above_zero(threshold: float, tmp_path: Path) -> None:
-    change = lambda head, tensors: tensors["activation.threshold"].fill_(threshold)  # noqa: E731
+    def change(head: dict[str, Any], tensors: dict[str, Any]) -> None:
+        tensors["activation.threshold"].fill_(threshold)
+
     dictionary = load_dictionary(written(tmp_path / "sae.pt", "batch_topk", change))
     weights = parts("batch_topk")[1]
     hidden = X @ weights["W_enc"] + weights["b_enc"]
@@ -64,7 +66,9 @@ def test_a_threshold_that_is_not_positive_means_above_zero(threshold: float, tmp
 
 @pytest.mark.parametrize("schema", [1, 2, 3, 4])
 def test_earlier_schemas_that_describe_their_activation_are_read_alike(schema: int, tmp_path: Path) -> None:
-    change = lambda head, tensors: head.update(schema=schema, cls="SparseAutoencoderConfig")  # noqa: E731
+    def change(head: dict[str, Any], tensors: dict[str, Any]) -> None:
+        head.update(schema=schema, cls="SparseAutoencoderConfig")
+
     dictionary = load_dictionary(written(tmp_path / "sae.pt", "topk", change))
     assert torch.equal(dictionary.encode(X), load_dictionary(FIXTURES / "saev_topk" / "dictionary").encode(X))
     assert not dictionary.subtract_b_dec
@@ -129,7 +133,9 @@ def test_a_folder_whose_file_has_no_such_header_is_refused(content: bytes, tmp_p
 
 
 def test_what_follows_the_header_is_not_unpickled(tmp_path: Path) -> None:
-    change = lambda head, tensors: tensors.update(more=Trap(tmp_path / "sprung"))  # noqa: E731
+    def change(head: dict[str, Any], tensors: dict[str, Any]) -> None:
+        tensors.update(more=Trap(tmp_path / "sprung"))
+
     with pytest.raises(UserError, match="reading that would run its code"):
         load_dictionary(written(tmp_path / "sae.pt", "topk", change))
     assert not (tmp_path / "sprung").exists()

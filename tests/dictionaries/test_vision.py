@@ -57,7 +57,7 @@ def test_a_pickled_config_is_named_and_not_unpickled(
     """As ViT-Prisma's save_model writes it: {"cfg": an object, "state_dict": ...}."""
     module = ModuleType("vit_prisma.sae.config")
     config = type("VisionModelSAERunnerConfig", (), {"__module__": module.__name__})
-    module.VisionModelSAERunnerConfig = config  # type: ignore[attr-defined]
+    module.VisionModelSAERunnerConfig = config
     for name in ("vit_prisma", "vit_prisma.sae", module.__name__):
         monkeypatch.setitem(sys.modules, name, module)
     path = changed(tmp_path / "d") / "weights.pt"
@@ -79,7 +79,7 @@ def test_visaebench_is_refused_since_what_normalises_its_input_is_not_in_its_fil
 ) -> None:
     tensors = {"encoder.weight": torch.zeros(32, 16), "encoder.bias": torch.zeros(32)}
     tensors |= {"decoder.weight": torch.zeros(32, 16), "decoder.bias": torch.zeros(16)}
-    (save_file if name.endswith("safetensors") else torch.save)(tensors, tmp_path / name)  # type: ignore[operator]
+    (save_file if name.endswith("safetensors") else torch.save)(tensors, tmp_path / name)
     (tmp_path / "config.json").write_text(json.dumps(config))
     for path in (tmp_path, tmp_path / name):
         with pytest.raises(UserError, match="it is one of visaebench, which reads input normalised by a mean"):

@@ -403,7 +403,7 @@ def test_the_favourite_token_has_the_largest_summed_activation_of_the_split(seed
         sums: Counter[int] = Counter()
         for r, p in zip(*w.dense[0].nonzero(), strict=True):
             if w.contexts.split[r] == split:
-                sums[w.contexts.tokens[r][p]] += float(w.dense[0, r, p])  # type: ignore[assignment]  # sums of floats
+                sums[w.contexts.tokens[r][p]] += float(w.dense[0, r, p])
         assert favourite_token(w.contexts, split, w.firings, 0) == sums.most_common(1)[0][0]
     assert favourite_token(w.contexts, 0, w.firings, 99) is None
 

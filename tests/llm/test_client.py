@@ -77,7 +77,7 @@ def test_order_is_kept_equal_requests_are_asked_once_and_flight_is_bounded(ledge
 
 def test_a_providers_own_bound_on_flight_wins(ledger: Ledger) -> None:
     provider = Slow()
-    provider.max_concurrency = 1  # type: ignore[attr-defined]  # optional for providers
+    provider.max_concurrency = 1
     with Client(provider, ledger) as client:
         client.complete_all(questions("3", "2", "1"))
     assert provider.most == 1

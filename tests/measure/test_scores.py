@@ -17,7 +17,7 @@ BLANK = Verdict("d", 0, "detection", "none", "ann", "ben", "detection.1@0", "", 
 
 def verdict(fires: bool, weight: float, value: float, reason: str = "", **more: object) -> Verdict:
     stratum = "bin0" if fires else "random"
-    return replace(BLANK, fires=fires, weight=weight, value=value, reason=reason, stratum=stratum, **more)  # type: ignore[arg-type]
+    return replace(BLANK, fires=fires, weight=weight, value=value, reason=reason, stratum=stratum, **more)
 
 
 def scored(verdicts: list[Verdict], prevalence: float = 0.5, bases: dict[tuple[str, int], Base] = BASES) -> list[Score]:
@@ -391,7 +391,7 @@ def test_ratings_that_are_missing_are_counted_and_say_why_when_none_is_left() ->
 def wrote(stratum: str, values: list[float], control: str = "none", **more: object) -> list[Verdict]:
     blank = replace(BLANK, question="sensitivity", stratum=stratum, control=control, weight=1.0)
     found = [replace(blank, item=f"{stratum} {at}", value=v, fires=v > 0) for at, v in enumerate(values)]
-    return [replace(v, **more) for v in found]  # type: ignore[arg-type]
+    return [replace(v, **more) for v in found]
 
 
 def originals(values: list[float]) -> list[Verdict]:

@@ -129,7 +129,7 @@ def test_only_the_loopback_answers(found: Material) -> None:
 )  # fmt: skip
 def test_an_answer_that_is_none(at: object, rating: object, seconds: object, found: Material) -> None:
     with rated.served(found, 40) as served:
-        assert served.answer(at, rating, seconds).status == 400  # type: ignore[arg-type]
+        assert served.answer(at, rating, seconds).status == 400
         assert not served.server.session.answered
 
 

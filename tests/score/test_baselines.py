@@ -156,7 +156,7 @@ def item(text: str, *activations: float, context: int) -> Item:
     return Item(excerpt(text, *activations, context=context), "", bool(activations), 1.0)
 
 
-def lookup(explain: list[Item], score: list[Item], firings: list[tuple[int, int, float]] = []) -> list[float]:  # noqa: B006
+def lookup(explain: list[Item], score: list[Item], firings: Sequence[tuple[int, int, float]] = ()) -> list[float]:
     """Over a pool of two excerpts to learn from, "boat at sea" and "a boat", and one of the other split."""
     pool = SimpleNamespace(
         excerpts=[excerpt("boat at sea", context=1), excerpt("a boat", context=2), excerpt("sea boat", context=3)],

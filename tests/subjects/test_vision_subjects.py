@@ -411,7 +411,7 @@ def test_a_dictionary_of_another_width_is_refused_in_a_sentence(subjects: dict[s
     found, _ = looked(subjects["vit"], "layers.1", PICTURES)
     dictionary = SimpleNamespace(d_in=32)
     with pytest.raises(UserError, match=r"'d' at layers\.1, but it reads 32 dimensions and the hook gives 16"):
-        check_fit("d", dictionary, Site("layers.1"), found)  # type: ignore[arg-type]
+        check_fit("d", dictionary, Site("layers.1"), found)
     assert issubclass(Dictionary, object)
 
 

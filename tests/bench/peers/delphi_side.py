@@ -29,6 +29,7 @@ from transformers import PreTrainedTokenizerFast
 # Imported at the top of delphi's modules and called by nothing that is measured: only their names are needed.
 sys.modules.update({name: MagicMock() for name in ("faiss", "sentence_transformers")})
 sys.modules.update({name: MagicMock() for name in ("sparsify", "sparsify.sparse_coder")})
+# Only now, with these names in place, can delphi be imported: hence E402.
 from delphi.config import CacheConfig, ConstructorConfig, SamplerConfig  # noqa: E402
 from delphi.latents import LatentCache, LatentDataset  # noqa: E402
 from delphi.sparse_coders.load_sparsify import sae_dense_latents  # noqa: E402
